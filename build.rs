@@ -1,0 +1,32 @@
+//! Generates the wire types, the service and its JSON mapping from `proto/`, with no `protoc` on the machine.
+
+use std::{env, error::Error, fs, path::PathBuf};
+
+use prost::Message as _;
+
+const PACKAGE: &str = ".go.micro.srv.consignment";
+
+fn main() -> Result<(), Box<dyn Error>> {
+    println!("cargo:rerun-if-changed=proto");
+
+    let descriptors = protox::compile(["proto/consignment.proto"], ["proto"])?;
+    let encoded = descriptors.encode_to_vec();
+    let out = PathBuf::from(env::var("OUT_DIR")?);
+    fs::write(out.join("consignment.bin"), &encoded)?;
+
+    tonic_prost_build::configure()
+        .compile_well_known_types(true)
+        .extern_path(".google.protobuf", "::pbjson_types")
+        // Listed records go from the store to the wire undecoded, so their chunk is written by hand.
+        .extern_path(format!("{PACKAGE}.ListChunk"), "crate::proto::ListChunk")
+        .compile_fds(descriptors)?;
+
+    pbjson_build::Builder::new()
+        .register_descriptors(&encoded)?
+        .preserve_proto_field_names()
+        .build(&[
+            format!("{PACKAGE}.Consignment"),
+            format!("{PACKAGE}.Container"),
+        ])?;
+    Ok(())
+}

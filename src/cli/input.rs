@@ -1,0 +1,1 @@
+//! Reads consignments from files and standard input.

@@ -1,0 +1,132 @@
+//! What a consignment may be: ids, limits, and when two are the same.
+
+use bytes::Bytes;
+use prost::Message as _;
+use uuid::Uuid;
+
+use crate::proto::{Consignment, Container};
+
+/// Longest `Consignment.id`, in bytes: a UUID, or a batch id with a position, with room to spare.
+pub const MAX_ID_BYTES: usize = 64;
+/// Longest of any other text, in bytes.
+pub const MAX_TEXT_BYTES: usize = 4 * 1024;
+/// Most containers of one consignment.
+pub const MAX_CONTAINERS: usize = 1_000;
+/// Largest consignment, in bytes of its encoding: many of them fit into the 4 MiB that gRPC peers accept in a message.
+pub const MAX_ENCODED_BYTES: usize = 256 * 1024;
+
+/// One thing that is wrong with a consignment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// The path of the field in the contract's own names, like `containers[3].origin`; empty for the whole.
+    pub field: String,
+    /// What is wrong and what is allowed.
+    pub description: String,
+}
+
+/// Everything that is wrong with `consignment`; empty when it can be stored. An empty id counts as good, as the
+/// server replaces it.
+#[must_use]
+pub fn violations(consignment: &Consignment) -> Vec<Violation> {
+    let mut found = Vec::new();
+    let mut report = |field: String, description: String| {
+        found.push(Violation { field, description });
+    };
+
+    if let Some(problem) = id_problem(&consignment.id) {
+        report("id".into(), problem);
+    }
+    if consignment.weight < 0 {
+        report(
+            "weight".into(),
+            format!("is {} kg; it must not be below 0", consignment.weight),
+        );
+    }
+    for (field, text) in [
+        ("description", &consignment.description),
+        ("vessel_id", &consignment.vessel_id),
+    ] {
+        if let Some(problem) = text_problem(text) {
+            report(field.into(), problem);
+        }
+    }
+    if consignment.containers.len() > MAX_CONTAINERS {
+        report(
+            "containers".into(),
+            format!(
+                "has {} containers; at most {MAX_CONTAINERS} are allowed",
+                consignment.containers.len()
+            ),
+        );
+    }
+    for (index, container) in consignment.containers.iter().take(MAX_CONTAINERS).enumerate() {
+        for (field, text) in container_texts(container) {
+            if let Some(problem) = text_problem(text) {
+                report(format!("containers[{index}].{field}"), problem);
+            }
+        }
+    }
+    let encoded = consignment.encoded_len();
+    if encoded > MAX_ENCODED_BYTES {
+        report(
+            String::new(),
+            format!("takes {encoded} bytes encoded; at most {MAX_ENCODED_BYTES} are allowed"),
+        );
+    }
+    found
+}
+
+/// What is wrong with `id` as a consignment's id, if anything. An empty id counts as good.
+#[must_use]
+pub fn id_problem(id: &str) -> Option<String> {
+    if id.len() > MAX_ID_BYTES {
+        return Some(format!(
+            "is {} bytes long; at most {MAX_ID_BYTES} are allowed",
+            id.len()
+        ));
+    }
+    id.chars()
+        .find(|&char| !(char.is_ascii_alphanumeric() || matches!(char, '.' | '_' | '-')))
+        .map(|char| {
+            format!("contains {char:?}; only A-Z, a-z, 0-9, \".\", \"_\" and \"-\" are allowed")
+        })
+}
+
+fn text_problem(text: &str) -> Option<String> {
+    (text.len() > MAX_TEXT_BYTES).then(|| {
+        format!(
+            "is {} bytes long; at most {MAX_TEXT_BYTES} are allowed",
+            text.len()
+        )
+    })
+}
+
+fn container_texts(container: &Container) -> [(&'static str, &str); 4] {
+    [
+        ("id", &container.id),
+        ("customer_id", &container.customer_id),
+        ("origin", &container.origin),
+        ("user_id", &container.user_id),
+    ]
+}
+
+/// A new id for a consignment or a register: a UUIDv7 (RFC 9562 §5.7), so that ids grow with time and a unique index
+/// over them grows at its right edge.
+#[must_use]
+pub fn new_id() -> String {
+    Uuid::now_v7().to_string()
+}
+
+/// The encoding by which consignments are compared and kept: the fields that a client sets, in the order of their
+/// numbers, without defaults. What only a server sets and what this version does not know is left out, so a repeated
+/// consignment is the same however its sender encoded it, and what `list` printed can be sent again.
+#[must_use]
+pub fn canonical(consignment: Consignment) -> Bytes {
+    Consignment {
+        created_at: None,
+        sequence: 0,
+        ..consignment
+    }
+    .encode_to_vec()
+    .into()
+}

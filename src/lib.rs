@@ -1,0 +1,7 @@
+//! shippy keeps a register of shipping consignments: the server, the client and everything between, as a library
+//! that the `shippy` command is a thin layer over.
+
+pub mod cli;
+pub mod consignment;
+pub mod proto;
+pub mod registry;

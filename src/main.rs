@@ -1,0 +1,3 @@
+//! The `shippy` command.
+
+fn main() {}

@@ -1,0 +1,89 @@
+//! Where servers announce themselves and clients find them.
+
+use async_trait::async_trait;
+use futures_util::stream::BoxStream;
+
+pub mod mdns;
+
+/// One running server, as a registry knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Instance {
+    /// Unique to the server process.
+    pub id: String,
+    /// The service's name (`--name`); clients look for exactly this.
+    pub name: String,
+    /// The server's version.
+    pub version: String,
+    /// Where it listens, as `HOST:PORT`, the best first. IPv6 addresses stand in brackets.
+    pub addresses: Vec<String>,
+    /// The id of the register that it serves.
+    pub register: String,
+    /// Whether other servers may serve the same register.
+    pub kind: Kind,
+    /// Whether it expects TLS.
+    pub tls: bool,
+}
+
+/// Whether a register has one server or several.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The register lives in one server: a second one with its id serves a copy.
+    Single,
+    /// Several servers share the register; each serves the same consignments.
+    Shared,
+}
+
+impl Kind {
+    /// The word for it in an announcement.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Single => "single",
+            Self::Shared => "shared",
+        }
+    }
+}
+
+/// Announces one server and finds others.
+#[async_trait]
+pub trait Registry: Send + Sync {
+    /// Makes `instance` known and returns when it can be found. Its addresses are where it listens: an unspecified
+    /// host (`0.0.0.0`, `[::]`) stands for every address of this machine, each offered where it can be reached.
+    /// An announcement lasts until [`withdraw`](Self::withdraw) or the end of the process.
+    ///
+    /// # Errors
+    ///
+    /// [`RegistryError`] when nobody can find it now. The server may serve on: the registry keeps what it has set up,
+    /// and [`withdraw`](Self::withdraw) stays safe to call.
+    async fn announce(&self, instance: &Instance) -> Result<(), RegistryError>;
+
+    /// Makes known that the announced instance is gone. Does nothing when none was announced.
+    ///
+    /// # Errors
+    ///
+    /// [`RegistryError`] when that could not be said; it then expires by itself.
+    async fn withdraw(&self) -> Result<(), RegistryError>;
+
+    /// Looks for the instances of the service `name`. Each comes as soon as it is found, again when more of its
+    /// addresses become known. The stream does not end by itself: the caller decides how long to look, and dropping
+    /// it ends the search.
+    fn find(&self, name: &str) -> BoxStream<'static, Result<Instance, RegistryError>>;
+
+    /// What is asked and where, for people: completes "no server found: asked …".
+    fn describe(&self) -> String;
+}
+
+/// Why a registry could not be asked or told.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RegistryError {
+    /// No interface of this machine takes part in multicast.
+    #[error("no network interface carries multicast DNS: {0}")]
+    NoMulticast(String),
+    /// It was told, but did not confirm in time.
+    #[error("the announcement was not confirmed within {0:?}")]
+    NotConfirmed(std::time::Duration),
+    /// The registry itself failed.
+    #[error("multicast DNS: {0}")]
+    Mdns(String),
+}
