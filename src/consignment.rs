@@ -1,6 +1,7 @@
 //! What a consignment may be: ids, limits, and when two are the same.
 
 use bytes::Bytes;
+use pbjson_types::Timestamp;
 use prost::Message as _;
 use uuid::Uuid;
 
@@ -59,7 +60,12 @@ pub fn violations(consignment: &Consignment) -> Vec<Violation> {
             ),
         );
     }
-    for (index, container) in consignment.containers.iter().take(MAX_CONTAINERS).enumerate() {
+    for (index, container) in consignment
+        .containers
+        .iter()
+        .take(MAX_CONTAINERS)
+        .enumerate()
+    {
         for (field, text) in container_texts(container) {
             if let Some(problem) = text_problem(text) {
                 report(format!("containers[{index}].{field}"), problem);
@@ -118,15 +124,38 @@ pub fn new_id() -> String {
 }
 
 /// The encoding by which consignments are compared and kept: the fields that a client sets, in the order of their
-/// numbers, without defaults. What only a server sets and what this version does not know is left out, so a repeated
-/// consignment is the same however its sender encoded it, and what `list` printed can be sent again.
+/// numbers, without defaults. What only a server sets is removed from `consignment`, and what this version does not
+/// know was left out on decoding, so a repeated consignment is the same however its sender encoded it, and what `list`
+/// printed can be sent again.
 #[must_use]
-pub fn canonical(consignment: Consignment) -> Bytes {
-    Consignment {
-        created_at: None,
-        sequence: 0,
-        ..consignment
+pub fn canonical(consignment: &mut Consignment) -> Bytes {
+    consignment.created_at = None;
+    consignment.sequence = 0;
+    consignment.encode_to_vec().into()
+}
+
+/// The encoding of a listed consignment: its canonical encoding with what the server says of it behind. Encoded
+/// messages that follow one another are merged on decoding (protobuf encoding, "last one wins").
+#[must_use]
+pub fn with_server_fields(body: &[u8], sequence: u64, created_at: Timestamp) -> Bytes {
+    let server_fields = Consignment {
+        created_at: Some(created_at),
+        sequence,
+        ..Consignment::default()
+    };
+    let mut whole = Vec::with_capacity(body.len() + server_fields.encoded_len());
+    whole.extend_from_slice(body);
+    // A `Vec` has room for everything, so this cannot fail.
+    server_fields.encode_raw(&mut whole);
+    whole.into()
+}
+
+/// `micros` microseconds since the Unix epoch as the contract has it.
+#[must_use]
+pub fn timestamp(micros: i64) -> Timestamp {
+    const MICROS: i64 = 1_000_000;
+    Timestamp {
+        seconds: micros.div_euclid(MICROS),
+        nanos: i32::try_from(micros.rem_euclid(MICROS) * 1_000).unwrap_or_default(),
     }
-    .encode_to_vec()
-    .into()
 }

@@ -5,3 +5,6 @@ pub mod cli;
 pub mod consignment;
 pub mod proto;
 pub mod registry;
+pub mod server;
+pub mod service;
+pub mod store;

@@ -1,0 +1,145 @@
+//! One server's life: serve, announce, and end in order.
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use http::HeaderValue;
+use tokio::{
+    net::TcpListener,
+    sync::watch,
+    task::JoinHandle,
+    time::{Instant, timeout, timeout_at},
+};
+use tonic_health::{ServingStatus, server::HealthReporter};
+
+use self::{connections::Phase, gate::Gate};
+use crate::{
+    proto::{SERVICE, SERVICE_ALIAS, shipping_service_server::ShippingServiceServer},
+    registry::{Instance, Registry, RegistryError},
+    service::RegisterService,
+    store::{Condition, Store},
+};
+
+mod connections;
+mod gate;
+mod limits;
+mod listener;
+
+pub use listener::ListenAddress;
+
+/// How long to take leave of the registry, of the time for the whole drain.
+const WITHDRAW_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A server that is about to serve.
+pub struct Server {
+    /// Bound already, so that nobody is told of a port that is not ours.
+    pub listener: TcpListener,
+    /// The register.
+    pub store: Arc<dyn Store>,
+    /// Where it announces itself.
+    pub registry: Arc<dyn Registry>,
+    /// What it announces.
+    pub instance: Instance,
+}
+
+/// How a server ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ended {
+    /// Connections that were cut because the grace period was over.
+    pub cut: usize,
+}
+
+impl Server {
+    /// Serves until `shutdown`, then ends in order: not serving, withdrawn, accepting no more, drained, store closed.
+    /// That takes at most a grace period of 8 s and a closing of the store. `ready` is called once, when the server
+    /// answers and can be found, or with the reason why it cannot.
+    ///
+    /// # Errors
+    ///
+    /// When serving itself failed; the store has been closed then, too.
+    pub async fn run(
+        self,
+        ready: impl FnOnce(Result<(), RegistryError>),
+        shutdown: impl Future<Output = ()>,
+    ) -> anyhow::Result<Ended> {
+        let register = HeaderValue::from_str(self.store.register())
+            .context("the register's id cannot be sent in a header")?;
+        let (health, routes) = routes(&self.store);
+        let following = tokio::spawn(follow(self.store.condition(), health.clone()));
+        let (phase, phases) = watch::channel(Phase::Serving);
+        let gate = Gate::new(routes, register);
+        let mut serving = tokio::spawn(connections::serve(self.listener, gate, phases));
+
+        let living = async {
+            ready(self.registry.announce(&self.instance).await);
+            shutdown.await;
+        };
+        let failed = tokio::select! {
+            () = living => None,
+            failed = &mut serving => Some(failed),
+        };
+        let deadline = Instant::now() + limits::DRAIN_GRACE;
+        following.abort();
+        report(&health, ServingStatus::NotServing).await;
+        withdraw(&*self.registry).await;
+        phase.send_replace(Phase::Draining(deadline));
+        let ended = match failed {
+            Some(failed) => failed,
+            None => finish(serving, deadline).await,
+        };
+        self.store.close().await;
+        let cut = ended.context("the accept loop panicked")?;
+        Ok(Ended { cut })
+    }
+}
+
+/// The loop keeps to the deadline by itself; this is the net beneath it.
+async fn finish(
+    mut serving: JoinHandle<usize>,
+    deadline: Instant,
+) -> Result<usize, tokio::task::JoinError> {
+    const MARGIN: Duration = Duration::from_millis(500);
+    if let Ok(ended) = timeout_at(deadline + MARGIN, &mut serving).await { ended } else {
+        serving.abort();
+        Ok(0)
+    }
+}
+
+async fn withdraw(registry: &dyn Registry) {
+    match timeout(WITHDRAW_TIMEOUT, registry.withdraw()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!("could not withdraw from the registry: {error}"),
+        Err(_) => tracing::warn!("could not withdraw from the registry in {WITHDRAW_TIMEOUT:?}"),
+    }
+}
+
+fn routes(store: &Arc<dyn Store>) -> (HealthReporter, axum::Router) {
+    let (health, health_service) = tonic_health::server::health_reporter();
+    let service = ShippingServiceServer::new(RegisterService::new(Arc::clone(store)))
+        .max_decoding_message_size(limits::MESSAGE_BYTES);
+    let routes = tonic::service::Routes::new(service)
+        .add_service(health_service)
+        .prepare();
+    (health, routes.into_axum_router())
+}
+
+/// Lets health follow what the store can do.
+async fn follow(mut condition: watch::Receiver<Condition>, health: HealthReporter) {
+    loop {
+        let status = match &*condition.borrow_and_update() {
+            Condition::Good => ServingStatus::Serving,
+            Condition::WritesStopped(_) | Condition::Closed => ServingStatus::NotServing,
+        };
+        report(&health, status).await;
+        if condition.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Says it of the server as a whole (the empty name, by the health protocol) and of the service under both names.
+async fn report(health: &HealthReporter, status: ServingStatus) {
+    for name in ["", SERVICE, SERVICE_ALIAS] {
+        health.set_service_status(name, status).await;
+    }
+}

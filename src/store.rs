@@ -1,0 +1,284 @@
+//! Where a register's consignments are kept.
+
+use std::{
+    error::Error,
+    path::PathBuf,
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use tokio::sync::watch;
+
+pub mod memory;
+pub mod sqlite;
+
+/// Most records of one page: what one chunk of a stream holds.
+pub const PAGE_RECORDS: usize = 256;
+/// About the largest page, in bytes of bodies: a page ends with the record that reaches it.
+pub const PAGE_BYTES: usize = 64 * 1024;
+
+/// A register's consignments: an append-only sequence, each under an id of its own.
+///
+/// Sequence numbers are 1, 2, 3 … without gaps, in the order of commits. What [`append`](Self::append) has answered
+/// for is durable and is seen by every scan that begins afterwards.
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// The register's id. It never changes and no other register has it.
+    fn register(&self) -> &str;
+
+    /// Whether other servers can serve the same register at the same time.
+    fn is_shared(&self) -> bool;
+
+    /// Stores those members of `batch` that are new and says of each, in order, what became of it. Returns when they
+    /// are durable. Dropping the future does not undo anything.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]: whether anything was stored is then unknown, except where the variant says that nothing was.
+    /// Appending the same batch again is safe.
+    async fn append(&self, batch: Vec<NewConsignment>) -> Result<Vec<Outcome>, StoreError>;
+
+    /// The next page of what `scan` asks for, ascending by sequence number: up to [`PAGE_RECORDS`] records or about
+    /// [`PAGE_BYTES`].
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when the records could not be read.
+    async fn scan(&self, scan: &Scan) -> Result<Page, StoreError>;
+
+    /// The sequence number of the newest consignment, 0 in an empty register.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when it could not be read.
+    async fn last_sequence(&self) -> Result<u64, StoreError>;
+
+    /// Follows whether the store can write.
+    fn condition(&self) -> watch::Receiver<Condition>;
+
+    /// Commits what is waiting, refuses what comes later and releases the store. Does nothing the second time.
+    async fn close(&self);
+}
+
+/// A consignment to be stored.
+#[derive(Debug, Clone)]
+pub struct NewConsignment {
+    /// Its id, not empty.
+    pub id: String,
+    /// Its canonical encoding ([`crate::consignment::canonical`]), the id included.
+    pub body: Bytes,
+}
+
+/// A consignment that is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredConsignment {
+    /// Where it stands and since when.
+    pub receipt: Receipt,
+    /// Its canonical encoding.
+    pub body: Bytes,
+}
+
+/// Where a stored consignment stands and since when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Receipt {
+    /// Its sequence number, from 1.
+    pub sequence: u64,
+    /// When it was stored, in microseconds since the Unix epoch, by the server's wall clock. It need not grow with
+    /// the sequence number.
+    pub created_at: i64,
+}
+
+/// What became of one member of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was new and is stored now.
+    Stored(Receipt),
+    /// The same consignment, byte for byte, was there already.
+    AlreadyThere(Receipt),
+    /// Another consignment has its id; nothing was stored for it.
+    Conflict(Receipt),
+}
+
+/// Which records to read.
+#[derive(Debug, Clone)]
+pub struct Scan {
+    /// Only what comes after this sequence number.
+    pub after: u64,
+    /// Only up to and including this sequence number.
+    pub through: u64,
+    /// Only these ids, in any order; empty means all.
+    pub ids: Vec<String>,
+    /// At most so many records, at least 1; a page may hold fewer.
+    pub limit: usize,
+}
+
+/// A run of records.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page {
+    /// Ascending by sequence number.
+    pub records: Vec<StoredConsignment>,
+    /// Everything up to and including this sequence number has been searched; the next page comes after it. It is
+    /// the scan's `through` once there is no more.
+    pub through: u64,
+}
+
+/// Gathers one page, in the order in which records are pushed.
+struct PageBuilder {
+    most: usize,
+    through: u64,
+    bytes: usize,
+    records: Vec<StoredConsignment>,
+}
+
+impl PageBuilder {
+    fn new(scan: &Scan) -> Self {
+        Self {
+            most: scan.limit.min(PAGE_RECORDS),
+            through: scan.through,
+            bytes: 0,
+            records: Vec::new(),
+        }
+    }
+
+    /// Whether there is room for one more record. Asked only when there is one: where the answer is no, the page ends
+    /// with its last record.
+    fn has_room(&mut self) -> bool {
+        let room = self.records.len() < self.most && self.bytes < PAGE_BYTES;
+        if let (false, Some(last)) = (room, self.records.last()) {
+            self.through = last.receipt.sequence;
+        }
+        room
+    }
+
+    fn push(&mut self, record: StoredConsignment) {
+        self.bytes += record.body.len();
+        self.records.push(record);
+    }
+
+    fn finish(self) -> Page {
+        Page {
+            records: self.records,
+            through: self.through,
+        }
+    }
+}
+
+/// `time` in microseconds since the Unix epoch; 0 for a clock that stands before it.
+fn micros(time: SystemTime) -> i64 {
+    time.duration_since(UNIX_EPOCH).map_or(0, |since| {
+        i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+    })
+}
+
+/// Whether a store can write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Condition {
+    /// It reads and writes.
+    Good,
+    /// It reads, but will not write again until it is opened anew; the reason is for the log.
+    WritesStopped(String),
+    /// It has been closed.
+    Closed,
+}
+
+/// The cause beneath an error, as the engine told it.
+pub type Cause = Arc<dyn Error + Send + Sync>;
+
+/// Why a store did not do what it was asked.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// Too much is waiting to be written. Nothing was stored; try again shortly.
+    #[error("too many consignments are waiting to be written")]
+    Busy,
+    /// There is no room left. Nothing was stored; reads go on, and writes do once there is room.
+    #[error("there is no space left for the register")]
+    Full(#[source] Cause),
+    /// An earlier write could not be made durable, so nothing is written until the store is opened anew.
+    #[error("writing was stopped: {0}")]
+    WritesStopped(String),
+    /// The store is closing or closed. Nothing was stored.
+    #[error("the store is closed")]
+    Closed,
+    /// What is stored cannot be right.
+    #[error("the register is damaged")]
+    Damaged(#[source] Cause),
+    /// The engine failed.
+    #[error("the store failed")]
+    Engine(#[source] Cause),
+}
+
+/// Why a store could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// Another server has it open.
+    #[error(
+        "could not open the register {0}: another shippy serves it; stop that one, or choose another --store or --name"
+    )]
+    InUse(PathBuf),
+    /// The file holds something else.
+    #[error(
+        "could not open {path}: it is not a shippy register ({reason}); choose another --store"
+    )]
+    NotARegister {
+        /// The file.
+        path: PathBuf,
+        /// What it is instead.
+        reason: String,
+    },
+    /// A later version has written it.
+    #[error(
+        "could not open the register {path}: its schema is version {found}, and this shippy knows up to {known}; use a newer shippy"
+    )]
+    NewerSchema {
+        /// The file.
+        path: PathBuf,
+        /// The version of its schema.
+        found: i64,
+        /// The newest version that this program knows.
+        known: i64,
+    },
+    /// The folder cannot hold it.
+    #[error(
+        "could not use the folder {path} for the register; choose a writable place with --store sqlite:PATH"
+    )]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        cause: std::io::Error,
+    },
+    /// The file cannot be written.
+    #[error(
+        "could not write the register {path}: {reason}; make it writable, or choose another place with --store sqlite:PATH"
+    )]
+    NotWritable {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+    },
+    /// It is on a file system where its durability and locks do not hold.
+    #[error(
+        "could not open the register {path}: it is on {file_system}, where SQLite's locks and shared memory do not work; choose a local disk with --store sqlite:PATH"
+    )]
+    NetworkFileSystem {
+        /// The file.
+        path: PathBuf,
+        /// The file system's name.
+        file_system: &'static str,
+    },
+    /// The engine failed.
+    #[error("could not open the register {path}")]
+    Engine {
+        /// The file.
+        path: PathBuf,
+        /// What the engine said.
+        #[source]
+        cause: Cause,
+    },
+}

@@ -1,0 +1,143 @@
+//! A register that lives as long as its server, for tests and for trying out.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+    time::SystemTime,
+};
+
+use async_trait::async_trait;
+use tokio::sync::watch;
+
+use super::{
+    Condition, NewConsignment, Outcome, PAGE_RECORDS, Page, PageBuilder, Receipt, Scan, Store,
+    StoreError, StoredConsignment, micros,
+};
+use crate::consignment;
+
+/// Keeps everything in memory and nothing anywhere else.
+#[derive(Debug)]
+pub struct MemoryStore {
+    register: String,
+    records: Mutex<Records>,
+    condition: watch::Sender<Condition>,
+}
+
+/// The record with sequence number n is at n - 1.
+#[derive(Debug, Default)]
+struct Records {
+    by_sequence: Vec<StoredConsignment>,
+    by_id: HashMap<String, usize>,
+}
+
+impl MemoryStore {
+    /// An empty register with an id of its own.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            register: consignment::new_id(),
+            records: Mutex::default(),
+            condition: watch::channel(Condition::Good).0,
+        }
+    }
+
+    fn with<T>(&self, act: impl FnOnce(&mut Records) -> T) -> T {
+        // Records are pushed whole, so what a panicking thread left behind is consistent.
+        act(&mut self.records.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Records {
+    fn append(&mut self, new: NewConsignment, created_at: i64) -> Outcome {
+        if let Some(&index) = self.by_id.get(&new.id) {
+            let known = &self.by_sequence[index];
+            return if known.body == new.body {
+                Outcome::AlreadyThere(known.receipt)
+            } else {
+                Outcome::Conflict(known.receipt)
+            };
+        }
+        let receipt = Receipt {
+            sequence: self.by_sequence.len() as u64 + 1,
+            created_at,
+        };
+        self.by_id.insert(new.id, self.by_sequence.len());
+        self.by_sequence.push(StoredConsignment {
+            receipt,
+            body: new.body,
+        });
+        Outcome::Stored(receipt)
+    }
+
+    /// The indexes of what `scan` asks for, ascending.
+    fn matching(&self, scan: &Scan) -> Vec<usize> {
+        let end = usize::try_from(scan.through).map_or(self.by_sequence.len(), |through| {
+            through.min(self.by_sequence.len())
+        });
+        let start = usize::try_from(scan.after).map_or(end, |after| after.min(end));
+        if scan.ids.is_empty() {
+            return (start..end).take(PAGE_RECORDS + 1).collect();
+        }
+        let mut indexes: Vec<usize> = (scan.ids.iter())
+            .filter_map(|id| self.by_id.get(id).copied())
+            .filter(|index| (start..end).contains(index))
+            .collect();
+        indexes.sort_unstable();
+        indexes.dedup();
+        indexes
+    }
+}
+
+#[async_trait]
+impl Store for MemoryStore {
+    fn register(&self) -> &str {
+        &self.register
+    }
+
+    fn is_shared(&self) -> bool {
+        false
+    }
+
+    async fn append(&self, batch: Vec<NewConsignment>) -> Result<Vec<Outcome>, StoreError> {
+        if *self.condition.borrow() == Condition::Closed {
+            return Err(StoreError::Closed);
+        }
+        let created_at = micros(SystemTime::now());
+        Ok(self.with(|records| {
+            (batch.into_iter())
+                .map(|new| records.append(new, created_at))
+                .collect()
+        }))
+    }
+
+    async fn scan(&self, scan: &Scan) -> Result<Page, StoreError> {
+        Ok(self.with(|records| {
+            let mut page = PageBuilder::new(scan);
+            for index in records.matching(scan) {
+                if !page.has_room() {
+                    break;
+                }
+                page.push(records.by_sequence[index].clone());
+            }
+            page.finish()
+        }))
+    }
+
+    async fn last_sequence(&self) -> Result<u64, StoreError> {
+        Ok(self.with(|records| records.by_sequence.len() as u64))
+    }
+
+    fn condition(&self) -> watch::Receiver<Condition> {
+        self.condition.subscribe()
+    }
+
+    async fn close(&self) {
+        self.condition.send_replace(Condition::Closed);
+    }
+}

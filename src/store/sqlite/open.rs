@@ -1,0 +1,231 @@
+//! Opens a register's file, or makes one, and refuses what is not one.
+
+use std::{
+    fs::{File, OpenOptions, TryLockError},
+    io::{ErrorKind, Read as _},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior, config::DbConfig};
+
+use super::connect;
+use crate::{consignment, store::OpenError};
+
+/// "shpy": marks a database file as ours (<https://www.sqlite.org/fileformat2.html#application_id>).
+const APPLICATION_ID: i64 = 0x7368_7079;
+/// The version of the tables below.
+const SCHEMA_VERSION: i64 = 1;
+/// `created_at` is in microseconds since the Unix epoch; `body` is the canonical encoding.
+const SCHEMA: &str = "
+    CREATE TABLE register (id TEXT NOT NULL) STRICT;
+    CREATE TABLE consignment (
+        sequence INTEGER PRIMARY KEY,
+        id TEXT NOT NULL UNIQUE,
+        created_at INTEGER NOT NULL,
+        body BLOB NOT NULL
+    ) STRICT;";
+/// How each SQLite database begins (<https://www.sqlite.org/fileformat2.html#the_database_header>).
+const SQLITE_MAGIC: &[u8; 16] = b"SQLite format 3\0";
+
+/// `f_type` of the file systems where WAL's shared memory is not shared (statfs(2)).
+const NETWORK_FILE_SYSTEMS: [(u64, &str); 4] = [
+    (0x6969, "NFS"),
+    (0x517b, "SMB"),
+    (0xff53_4d42, "CIFS"),
+    (0xfe53_4d42, "SMB2"),
+];
+
+/// A register that is ours to write.
+pub(super) struct Opened {
+    pub(super) connection: Connection,
+    /// Holds the lock until it is dropped.
+    pub(super) lock: File,
+    /// Absolute, links resolved.
+    pub(super) path: PathBuf,
+    pub(super) register: String,
+    pub(super) last_sequence: u64,
+}
+
+pub(super) fn open(path: &Path) -> Result<Opened, OpenError> {
+    let path = resolve(path)?;
+    check_file_system(&path)?;
+    check_magic(&path)?;
+    let lock = lock(&path)?;
+    let mut connection = connect(
+        &path,
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
+    )
+    .map_err(|error| open_error(&path, error))?;
+    if connection.is_readonly("main").unwrap_or(false) {
+        return Err(OpenError::NotWritable {
+            path,
+            reason: "it is read-only".into(),
+        });
+    }
+    check_identity(&connection, &path)?;
+    prepare(&mut connection)
+        .map_err(|error| open_error(&path, error))
+        .map(|(register, last_sequence)| Opened {
+            connection,
+            lock,
+            path,
+            register,
+            last_sequence,
+        })
+}
+
+/// Makes the folder and resolves links, so that two names of one file meet at one lock.
+fn resolve(path: &Path) -> Result<PathBuf, OpenError> {
+    let (Some(name), parent) = (path.file_name(), path.parent()) else {
+        return Err(not_a_register(path, "it is a folder"));
+    };
+    let folder = parent.filter(|parent| !parent.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    let fail = |cause| OpenError::Folder {
+        path: folder.to_owned(),
+        cause,
+    };
+    std::fs::create_dir_all(folder).map_err(fail)?;
+    let whole = folder.canonicalize().map_err(fail)?.join(name);
+    if whole.is_dir() {
+        return Err(not_a_register(path, "it is a folder"));
+    }
+    // A register that does not exist yet has no links to resolve.
+    Ok(whole.canonicalize().unwrap_or(whole))
+}
+
+fn check_file_system(path: &Path) -> Result<(), OpenError> {
+    let Some(Ok(found)) = path.parent().map(rustix::fs::statfs) else {
+        // What cannot be asked is not refused: opening will tell.
+        return Ok(());
+    };
+    // The field's type differs between platforms, and its upper half may be sign extension.
+    #[allow(clippy::cast_sign_loss, clippy::unnecessary_cast, reason = "see above")]
+    let kind = found.f_type as u64 & 0xffff_ffff;
+    match NETWORK_FILE_SYSTEMS
+        .iter()
+        .find(|(known, _)| *known == kind)
+    {
+        Some((_, file_system)) => Err(OpenError::NetworkFileSystem {
+            path: path.to_owned(),
+            file_system,
+        }),
+        None => Ok(()),
+    }
+}
+
+/// SQLite would take a file that it does not know for a damaged one; say what it is before anything touches it.
+fn check_magic(path: &Path) -> Result<(), OpenError> {
+    let fail = |error: std::io::Error| OpenError::NotWritable {
+        path: path.to_owned(),
+        reason: error.to_string(),
+    };
+    let mut start = Vec::new();
+    match File::open(path) {
+        Ok(file) => file.take(16).read_to_end(&mut start).map_err(fail)?,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(fail(error)),
+    };
+    if start.is_empty() || start == SQLITE_MAGIC {
+        Ok(())
+    } else {
+        Err(not_a_register(path, "it is no SQLite database"))
+    }
+}
+
+fn lock(path: &Path) -> Result<File, OpenError> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let fail = |cause| OpenError::Folder {
+        path: path.parent().unwrap_or(path).to_owned(),
+        cause,
+    };
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(PathBuf::from(name))
+        .map_err(fail)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(OpenError::InUse(path.to_owned())),
+        Err(TryLockError::Error(error)) => Err(fail(error)),
+    }
+}
+
+fn check_identity(connection: &Connection, path: &Path) -> Result<(), OpenError> {
+    let number = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0));
+    let read = || {
+        let tables = "SELECT count(*) FROM sqlite_schema";
+        let tables = connection.query_row(tables, [], |row| row.get::<_, i64>(0))?;
+        Ok((number("application_id")?, number("user_version")?, tables))
+    };
+    match read().map_err(|error| open_error(path, error))? {
+        (0, 0, 0) | (APPLICATION_ID, ..=SCHEMA_VERSION, _) => Ok(()),
+        (APPLICATION_ID, found, _) => Err(OpenError::NewerSchema {
+            path: path.to_owned(),
+            found,
+            known: SCHEMA_VERSION,
+        }),
+        _ => Err(not_a_register(path, "it is another program's database")),
+    }
+}
+
+/// Sets the connection up and makes what is missing; the register's id and its last sequence number.
+fn prepare(connection: &mut Connection) -> rusqlite::Result<(String, u64)> {
+    let journal: String =
+        connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))?;
+    if journal != "wal" {
+        return Err(rusqlite::Error::SqliteFailure(
+            rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CANTOPEN),
+            Some(format!(
+                "the file system does not carry a write-ahead log (journal mode {journal})"
+            )),
+        ));
+    }
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    // Both are the checkpointer's and the writer's own work: see there.
+    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let version: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if version == 0 {
+        transaction.execute_batch(SCHEMA)?;
+        transaction.execute(
+            "INSERT INTO register (id) VALUES (?1)",
+            [consignment::new_id()],
+        )?;
+        transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+        transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+    }
+    let register = transaction.query_row("SELECT id FROM register", [], |row| row.get(0))?;
+    let last = "SELECT coalesce(max(sequence), 0) FROM consignment";
+    let last_sequence = transaction.query_row(last, [], |row| row.get(0))?;
+    transaction.commit()?;
+    Ok((register, last_sequence))
+}
+
+fn not_a_register(path: &Path, reason: &str) -> OpenError {
+    OpenError::NotARegister {
+        path: path.to_owned(),
+        reason: reason.into(),
+    }
+}
+
+fn open_error(path: &Path, error: rusqlite::Error) -> OpenError {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase) => not_a_register(path, "it is no SQLite database"),
+        Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => {
+            OpenError::NotWritable {
+                path: path.to_owned(),
+                reason: error.to_string(),
+            }
+        }
+        _ => OpenError::Engine {
+            path: path.to_owned(),
+            cause: Arc::new(error),
+        },
+    }
+}

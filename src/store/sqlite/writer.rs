@@ -1,0 +1,216 @@
+//! The one thread that writes: it commits for everybody who waits at once, and answers each after the commit.
+
+use std::{
+    fs::File,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+    time::SystemTime,
+};
+
+use rusqlite::{Connection, Statement, TransactionBehavior, params};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
+
+use super::{checkpoint::Checkpointer, is_sync_failure, record, store_error};
+use crate::store::{Cause, Condition, NewConsignment, Outcome, Receipt, StoreError, micros};
+
+/// Most consignments in one commit: many enough that the fsync is shared, few enough that the first of them does not
+/// wait long for the last.
+const GROUP_ROWS: usize = 4_096;
+/// What a commit writes to the log beside its rows: the index's and the table's last pages, at 4 KiB.
+const COMMIT_OVERHEAD_BYTES: usize = 3 * 4_096;
+
+/// What the writer is asked to do.
+#[derive(Debug)]
+pub(super) enum Task {
+    Append(Append),
+    /// Finish what was asked before, refuse what comes after, release the file and answer.
+    Close(oneshot::Sender<()>),
+}
+
+/// A batch that waits for its commit.
+#[derive(Debug)]
+pub(super) struct Append {
+    pub(super) batch: Vec<NewConsignment>,
+    pub(super) reply: oneshot::Sender<Result<Vec<Outcome>, StoreError>>,
+    /// Its share of the queue's bound, given back with the answer.
+    pub(super) room: OwnedSemaphorePermit,
+}
+
+struct Writer {
+    connection: Connection,
+    checkpointer: Checkpointer,
+    last_sequence: Arc<AtomicU64>,
+    condition: watch::Sender<Condition>,
+}
+
+/// Starts the writer's thread. It ends after [`Task::Close`], or when nobody can send tasks any more.
+pub(super) fn start(
+    connection: Connection,
+    lock: File,
+    checkpointer: Checkpointer,
+    last_sequence: Arc<AtomicU64>,
+    condition: watch::Sender<Condition>,
+    tasks: mpsc::UnboundedReceiver<Task>,
+) -> Result<(), Cause> {
+    let writer = Writer {
+        connection,
+        checkpointer,
+        last_sequence,
+        condition,
+    };
+    let run = move || {
+        let closers = writer.run(tasks);
+        // Only now may another process open the file, and only then is it closed for those who wait for that.
+        drop(lock);
+        for closer in closers {
+            let _ = closer.send(());
+        }
+    };
+    thread::Builder::new()
+        .name("writer".into())
+        .spawn(run)
+        .map_err(|error| Arc::new(error) as Cause)?;
+    Ok(())
+}
+
+impl Writer {
+    fn run(mut self, mut tasks: mpsc::UnboundedReceiver<Task>) -> Vec<oneshot::Sender<()>> {
+        let mut closers = Vec::new();
+        while let Some(task) = tasks.blocking_recv() {
+            let mut group = Vec::new();
+            let mut rows = 0;
+            let mut next = Some(task);
+            while let Some(task) = next {
+                match task {
+                    Task::Append(append) => {
+                        rows += append.batch.len();
+                        group.push(append);
+                    }
+                    Task::Close(closer) => {
+                        tasks.close();
+                        closers.push(closer);
+                    }
+                }
+                next = (rows < GROUP_ROWS).then(|| tasks.try_recv().ok()).flatten();
+            }
+            if !group.is_empty() {
+                self.serve(group);
+            }
+        }
+        self.finish();
+        closers
+    }
+
+    fn serve(&mut self, group: Vec<Append>) {
+        let result = self.commit(&group);
+        match result {
+            Ok(outcomes) => {
+                for (append, outcomes) in group.into_iter().zip(outcomes) {
+                    // Whoever asked may have gone; the rows are stored all the same.
+                    let _ = append.reply.send(Ok(outcomes));
+                    drop(append.room);
+                }
+            }
+            Err(error) => {
+                for append in group {
+                    let _ = append.reply.send(Err(error.clone()));
+                    drop(append.room);
+                }
+            }
+        }
+    }
+
+    /// One transaction for all of `group`; what became of each member of each batch.
+    fn commit(&mut self, group: &[Append]) -> Result<Vec<Vec<Outcome>>, StoreError> {
+        if let Condition::WritesStopped(reason) = &*self.condition.borrow() {
+            return Err(StoreError::WritesStopped(reason.clone()));
+        }
+        let last = self.last_sequence.load(Ordering::Relaxed);
+        let (outcomes, new_last) = insert(&mut self.connection, group, last).map_err(|error| {
+            if is_sync_failure(&error) {
+                self.stop_writes(&error)
+            } else {
+                store_error(error)
+            }
+        })?;
+        self.last_sequence.store(new_last, Ordering::Release);
+        let bytes: usize = group
+            .iter()
+            .flat_map(|append| &append.batch)
+            .map(|new| new.body.len())
+            .sum();
+        self.checkpointer.committed(bytes + COMMIT_OVERHEAD_BYTES);
+        Ok(outcomes)
+    }
+
+    fn stop_writes(&self, error: &rusqlite::Error) -> StoreError {
+        let reason = format!("could not make a commit durable: {error}");
+        tracing::error!("{reason}; nothing is written until shippy is started again");
+        self.condition
+            .send_replace(Condition::WritesStopped(reason.clone()));
+        StoreError::WritesStopped(reason)
+    }
+
+    fn finish(self) {
+        self.checkpointer.end();
+        if *self.condition.borrow() == Condition::Good {
+            // Not needed for durability: it spares the next start the reading of the log.
+            if let Err(error) = super::checkpoint::truncate(&self.connection) {
+                tracing::warn!("could not move the log into the register: {error}");
+            }
+        }
+        self.condition.send_replace(Condition::Closed);
+    }
+}
+
+/// Inserts what is new, after the sequence number `last`, and commits; the outcomes and the new last sequence number.
+fn insert(
+    connection: &mut Connection,
+    group: &[Append],
+    last: u64,
+) -> rusqlite::Result<(Vec<Vec<Outcome>>, u64)> {
+    let created_at = micros(SystemTime::now());
+    let mut next = Receipt {
+        sequence: last + 1,
+        created_at,
+    };
+    // Dropped on the way out of an error, it rolls back.
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let outcomes = {
+        let mut insert = transaction.prepare_cached(
+            "INSERT INTO consignment (sequence, id, created_at, body) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT (id) DO NOTHING",
+        )?;
+        let mut find = transaction
+            .prepare_cached("SELECT sequence, created_at, body FROM consignment WHERE id = ?1")?;
+        let mut one = |new| insert_one(&mut insert, &mut find, new, &mut next);
+        (group.iter())
+            .map(|append| append.batch.iter().map(&mut one).collect())
+            .collect::<rusqlite::Result<_>>()?
+    };
+    transaction.commit()?;
+    Ok((outcomes, next.sequence - 1))
+}
+
+fn insert_one(
+    insert: &mut Statement<'_>,
+    find: &mut Statement<'_>,
+    new: &NewConsignment,
+    next: &mut Receipt,
+) -> rusqlite::Result<Outcome> {
+    let body: &[u8] = &new.body;
+    let receipt = *next;
+    if insert.execute(params![receipt.sequence, new.id, receipt.created_at, body])? == 1 {
+        next.sequence += 1;
+        return Ok(Outcome::Stored(receipt));
+    }
+    let known = find.query_row([&new.id], record)?;
+    Ok(if known.body == new.body {
+        Outcome::AlreadyThere(known.receipt)
+    } else {
+        Outcome::Conflict(known.receipt)
+    })
+}
