@@ -2,6 +2,7 @@
 //! that the `shippy` command is a thin layer over.
 
 pub mod cli;
+pub mod client;
 pub mod consignment;
 pub mod proto;
 pub mod registry;

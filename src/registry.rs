@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 
+pub mod fixed;
 pub mod mdns;
 
 /// One running server, as a registry knows it.

@@ -99,7 +99,9 @@ async fn finish(
     deadline: Instant,
 ) -> Result<usize, tokio::task::JoinError> {
     const MARGIN: Duration = Duration::from_millis(500);
-    if let Ok(ended) = timeout_at(deadline + MARGIN, &mut serving).await { ended } else {
+    if let Ok(ended) = timeout_at(deadline + MARGIN, &mut serving).await {
+        ended
+    } else {
         serving.abort();
         Ok(0)
     }

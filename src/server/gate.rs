@@ -33,11 +33,11 @@ impl Gate {
 
     async fn answer(self, mut request: Request<Incoming>) -> Response<Body> {
         if let Some(wanted) = request.headers().get(REGISTER_KEY)
-            && !self.register.as_bytes().starts_with(wanted.as_bytes()) {
-                let text =
-                    |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
-                return service::wrong_register(&text(wanted), &text(&self.register)).into_http();
-            }
+            && !self.register.as_bytes().starts_with(wanted.as_bytes())
+        {
+            let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+            return service::wrong_register(&text(wanted), &text(&self.register)).into_http();
+        }
         let Ok(_permit) = self.requests.try_acquire() else {
             return service::overloaded().into_http();
         };

@@ -1,0 +1,127 @@
+//! Why a call did not succeed, and whether to make it again.
+
+use std::{error::Error as _, fmt, time::Duration};
+
+use tonic::{Code, Status};
+use tonic_types::StatusExt as _;
+
+use super::connection::chain;
+use crate::registry::{Instance, RegistryError};
+
+/// Why a call did not succeed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClientError {
+    /// Nobody announced the service while the client looked.
+    #[error("no server found: asked {asked} for {name:?}{}, for {waited:.1?}", of_register(register.as_deref()))]
+    NoServer {
+        /// What was asked and where.
+        asked: String,
+        /// The service's name.
+        name: String,
+        /// The wanted register, if one was named.
+        register: Option<String>,
+        /// How long the client looked.
+        waited: Duration,
+    },
+    /// The registry could not be asked.
+    #[error("could not look for servers")]
+    Registry(#[from] RegistryError),
+    /// Servers were found, but none answered. Whether the last of them did what it was asked is unknown.
+    #[error("no server answered in {waited:.1?}: {}", joined(failures))]
+    Unanswered {
+        /// Each server's last failure.
+        failures: Vec<Failure>,
+        /// How long the client tried.
+        waited: Duration,
+    },
+    /// Several registers answer to the name, and none was chosen.
+    #[error("several registers are called that")]
+    SeveralRegisters(Vec<Instance>),
+    /// One register's file was copied, and both are served.
+    #[error(
+        "two servers keep one register, which happens when its file was copied and both copies are served"
+    )]
+    Copies(Vec<Instance>),
+    /// The server refused; sending the same again is refused again.
+    #[error("{}", .0.message())]
+    Refused(Status),
+    /// The server failed.
+    #[error("the server failed: {}", describe(.0))]
+    Failed(Status),
+    /// That is no address.
+    #[error("could not use the address {0}")]
+    Address(String),
+}
+
+/// One server's failure to answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// Where it was asked, `HOST:PORT`.
+    pub address: String,
+    /// What happened.
+    pub reason: String,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}: {}", self.address, self.reason)
+    }
+}
+
+impl ClientError {
+    /// The failures of one call, of each address the last.
+    pub(super) fn unanswered(failures: Vec<Failure>, waited: Duration) -> Self {
+        let mut last: Vec<Failure> = Vec::new();
+        for failure in failures {
+            match last
+                .iter_mut()
+                .find(|known| known.address == failure.address)
+            {
+                Some(known) => *known = failure,
+                None => last.push(failure),
+            }
+        }
+        Self::Unanswered {
+            failures: last,
+            waited,
+        }
+    }
+
+    /// What an answer that is not worth repeating means.
+    pub(super) fn from_status(status: Status) -> Self {
+        match status.code() {
+            Code::Internal | Code::Unknown | Code::DataLoss => Self::Failed(status),
+            _ => Self::Refused(status),
+        }
+    }
+}
+
+/// Whether the same call may succeed on another attempt.
+pub(super) fn is_worth_repeating(status: &Status) -> bool {
+    match status.code() {
+        Code::Unavailable | Code::DeadlineExceeded => true,
+        Code::ResourceExhausted if status.get_details_retry_info().is_some() => true,
+        // A status with a source was made on this side of the wire: the peer went away in the middle.
+        _ => status.source().is_some(),
+    }
+}
+
+/// A status for people: what the server said, or what became of the connection.
+pub(super) fn describe(status: &Status) -> String {
+    match status.source() {
+        Some(source) => chain(source),
+        None => status.message().to_owned(),
+    }
+}
+
+fn joined(failures: &[Failure]) -> String {
+    let texts: Vec<_> = failures.iter().map(ToString::to_string).collect();
+    texts.join("; ")
+}
+
+fn of_register(register: Option<&str>) -> String {
+    register
+        .map(|register| format!(", register {register}…"))
+        .unwrap_or_default()
+}

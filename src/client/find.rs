@@ -1,0 +1,125 @@
+//! Asks a registry, and decides whether what it found is one register.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use futures_util::{StreamExt as _, future::join_all, stream::BoxStream};
+use tokio::{
+    net::TcpStream,
+    time::{Instant, timeout, timeout_at},
+};
+
+use super::ClientError;
+use crate::registry::{Instance, Kind, Registry, RegistryError};
+
+/// How long to wait for others after the first server was found, so that a second register is seen. Servers on a local
+/// network answer within a few milliseconds.
+const SETTLE: Duration = Duration::from_millis(15);
+/// How long a server may take to show that it is alive.
+const PROBE_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// Which register's servers are wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// The only one that there is.
+    Any,
+    /// One whose id begins so.
+    Beginning(String),
+    /// This one.
+    Exactly(String),
+}
+
+impl Wanted {
+    /// What to name in a request.
+    pub(super) fn text(&self) -> &str {
+        match self {
+            Self::Any => "",
+            Self::Beginning(text) | Self::Exactly(text) => text,
+        }
+    }
+
+    /// Whether the register with this id is wanted.
+    pub(super) fn includes(&self, register: &str) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Beginning(prefix) => register.starts_with(prefix),
+            Self::Exactly(id) => register == id,
+        }
+    }
+}
+
+/// The servers of the one register that is wanted; those that cannot say whose they are count as its.
+pub(super) async fn find(
+    registry: &dyn Registry,
+    name: &str,
+    wanted: &Wanted,
+    deadline: Instant,
+) -> Result<Vec<Instance>, ClientError> {
+    let begun = Instant::now();
+    let found = gather(registry.find(name), wanted, deadline).await?;
+    let registers: BTreeSet<_> = found.iter().map(|instance| &instance.register).collect();
+    match registers.len() {
+        0 => Err(ClientError::NoServer {
+            asked: registry.describe(),
+            name: name.to_owned(),
+            register: (*wanted != Wanted::Any).then(|| wanted.text().to_owned()),
+            waited: begun.elapsed(),
+        }),
+        1 => without_copies(found).await,
+        _ => Err(ClientError::SeveralRegisters(found)),
+    }
+}
+
+async fn gather(
+    mut instances: BoxStream<'static, Result<Instance, RegistryError>>,
+    wanted: &Wanted,
+    mut until: Instant,
+) -> Result<Vec<Instance>, ClientError> {
+    let mut found: Vec<Instance> = Vec::new();
+    while let Ok(Some(instance)) = timeout_at(until, instances.next()).await {
+        let instance = match instance {
+            Ok(instance) => instance,
+            Err(_) if !found.is_empty() => continue,
+            Err(error) => return Err(error.into()),
+        };
+        if !instance.register.is_empty() && !wanted.includes(&instance.register) {
+            continue;
+        }
+        if found.is_empty() {
+            until = until.min(Instant::now() + SETTLE);
+        }
+        match found.iter_mut().find(|known| known.id == instance.id) {
+            Some(known) => *known = instance,
+            None => found.push(instance),
+        }
+    }
+    Ok(found)
+}
+
+/// One register in one server has one server. Where two say that they are it, the one that still lives is.
+async fn without_copies(found: Vec<Instance>) -> Result<Vec<Instance>, ClientError> {
+    let singles = found
+        .iter()
+        .filter(|instance| instance.kind == Kind::Single);
+    if singles.count() < 2 {
+        return Ok(found);
+    }
+    let alive = join_all(found.iter().map(is_alive)).await;
+    let living: Vec<_> = (found.into_iter().zip(alive))
+        .filter_map(|(instance, alive)| alive.then_some(instance))
+        .collect();
+    let places: BTreeSet<_> = living.iter().map(|instance| &instance.addresses).collect();
+    // A server that took over its predecessor's port may be known under both ids.
+    if places.len() > 1 {
+        return Err(ClientError::Copies(living));
+    }
+    Ok(living)
+}
+
+async fn is_alive(instance: &Instance) -> bool {
+    let connects = (instance.addresses.iter())
+        .map(|address| timeout(PROBE_TIMEOUT, TcpStream::connect(address.as_str())));
+    let connected = join_all(connects).await;
+    connected
+        .into_iter()
+        .any(|connected| matches!(connected, Ok(Ok(_))))
+}
