@@ -1,4 +1,142 @@
 //! The command line.
 
+use std::{env, ffi::OsString, process::ExitCode};
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::backend::RegistryKind;
+
+mod connect;
+mod create;
+mod exit;
+mod health;
 pub mod input;
+mod interrupt;
+mod list;
+mod logs;
 pub mod output;
+mod serve;
+
+pub use exit::Exit;
+
+/// The name that a service has when it is given none, as in the Go services.
+const DEFAULT_NAME: &str = "go.micro.srv.consignment";
+/// Longest service name in bytes: it is one string of a DNS TXT record, whose length is one byte (RFC 1035 §3.3).
+const MAX_NAME_BYTES: usize = 200;
+
+/// The settings that are kept from go-micro; any other variable with their prefix is warned of.
+const KNOWN_MICRO: [&str; 9] = [
+    "MICRO_SERVER_NAME",
+    "MICRO_SERVER_VERSION",
+    "MICRO_SERVER_ID",
+    "MICRO_SERVER_ADDRESS",
+    "MICRO_SERVER_ADVERTISE",
+    "MICRO_REGISTRY",
+    "MICRO_REGISTRY_ADDRESS",
+    "MICRO_REGISTER_TTL",
+    "MICRO_REGISTER_INTERVAL",
+];
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 done, 1 failed, 2 wrong usage or bad input, 3 no server found or none answered, \
+4 refused by the server, 5 several registers and none chosen, 130 interrupted";
+
+/// A register of shipping consignments: start it with `shippy serve`, and `shippy create` and `shippy list` find it.
+#[derive(Debug, Parser)]
+#[command(version, after_help = EXIT_CODES, disable_help_subcommand = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    logs: logs::LogArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Serve(serve::ServeArgs),
+    Create(create::CreateArgs),
+    List(list::ListArgs),
+    Health(health::HealthArgs),
+}
+
+/// Which service, and where servers and clients meet.
+#[derive(Debug, Args)]
+struct ServiceArgs {
+    /// The service's name: clients find the servers of the same name
+    #[arg(long, env = "MICRO_SERVER_NAME", default_value = DEFAULT_NAME, value_parser = parse_name)]
+    name: String,
+    /// Where servers announce themselves and clients look for them
+    #[arg(long, env = "MICRO_REGISTRY", value_enum, default_value = "mdns")]
+    registry: RegistryKind,
+}
+
+fn parse_name(text: &str) -> Result<String, String> {
+    let is_plain = |char: char| char.is_ascii_alphanumeric() || matches!(char, '.' | '_' | '-');
+    if text.is_empty() || text.len() > MAX_NAME_BYTES || !text.chars().all(is_plain) {
+        return Err(format!(
+            "a name is 1 to {MAX_NAME_BYTES} of A-Z, a-z, 0-9, \".\", \"_\" and \"-\""
+        ));
+    }
+    Ok(text.to_owned())
+}
+
+impl Cli {
+    /// Runs the command and says how it ended. Everything that went wrong has been printed.
+    #[must_use]
+    pub fn run(self) -> ExitCode {
+        logs::start(&self.logs, matches!(self.command, Command::Serve(_)));
+        warn_of_unknown_settings(env::vars_os().map(|(name, _)| name));
+        let result = runtime().and_then(|runtime| {
+            let result = runtime.block_on(self.command.run());
+            // A thread may still wait for standard input, which need not ever come.
+            runtime.shutdown_background();
+            result
+        });
+        exit::report(result).into()
+    }
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
+}
+
+impl Command {
+    async fn run(self) -> anyhow::Result<Exit> {
+        match self {
+            Self::Serve(args) => args.run().await,
+            Self::Create(args) => interrupt::or_interrupted(args.run()).await,
+            Self::List(args) => interrupt::or_interrupted(args.run()).await,
+            Self::Health(args) => interrupt::or_interrupted(args.run()).await,
+        }
+    }
+}
+
+fn warn_of_unknown_settings(names: impl Iterator<Item = OsString>) {
+    let unknown: Vec<_> = names
+        .filter_map(|name| name.into_string().ok())
+        .filter(|name| name.starts_with("MICRO_") && !KNOWN_MICRO.contains(&name.as_str()))
+        .collect();
+    if !unknown.is_empty() {
+        tracing::warn!("not a setting of shippy, and ignored: {}", unknown.join(", "));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_name_is_plain() {
+        assert!(parse_name("go.micro.srv.consignment").is_ok());
+        for text in ["", "a/b", "a b", "ä", &"x".repeat(MAX_NAME_BYTES + 1)] {
+            assert!(parse_name(text).is_err(), "{text:?} was taken");
+        }
+    }
+}

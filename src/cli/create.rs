@@ -1,0 +1,53 @@
+//! `shippy create`
+
+use std::{ffi::OsString, io::Write as _};
+
+use anyhow::Context as _;
+use clap::Args;
+
+use super::{
+    Exit,
+    connect::ClientArgs,
+    input::{self, Source},
+};
+use crate::{client::Client, consignment};
+
+/// Store the consignments of a file
+///
+/// FILE holds a JSON object, an array of them, or objects one after another (NDJSON). All of it is read and checked
+/// before anything is sent. Prints the id of each consignment once it is stored.
+#[derive(Debug, Args)]
+pub(super) struct CreateArgs {
+    /// The file; - reads standard input
+    #[arg(value_name = "FILE")]
+    file: OsString,
+    #[command(flatten)]
+    client: ClientArgs,
+}
+
+impl CreateArgs {
+    pub(super) async fn run(self) -> anyhow::Result<Exit> {
+        let source = Source::from(self.file);
+        let name = source.name();
+        // Standard input may take for ever, and an interrupt must not wait for it.
+        let records = tokio::task::spawn_blocking(move || input::read(&source)).await??;
+        create(&mut self.client.client(), &name, records).await?;
+        Ok(Exit::Done)
+    }
+}
+
+async fn create(client: &mut Client, name: &str, records: Vec<input::Record>) -> anyhow::Result<()> {
+    let total = records.len();
+    for (stored, mut record) in records.into_iter().enumerate() {
+        let consignment = &mut record.consignment;
+        if consignment.id.is_empty() {
+            consignment.id = consignment::new_id();
+        }
+        client.create(consignment).await.with_context(|| {
+            let (line, id) = (record.line, &consignment.id);
+            format!("could not create {name}:{line}, consignment {id} ({stored} of {total} are stored)")
+        })?;
+        writeln!(std::io::stdout(), "{}", record.consignment.id)?;
+    }
+    Ok(())
+}

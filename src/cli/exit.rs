@@ -1,0 +1,133 @@
+//! How a command ends: its exit code, and what is said of a failure.
+
+use std::{fmt::Write as _, io, process::ExitCode};
+
+use crate::{cli::input::InputError, client::ClientError, registry::Instance};
+
+/// How a command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// It did what it was asked.
+    Done = 0,
+    /// It failed.
+    Failed = 1,
+    /// It was called wrongly, or its input is bad; nothing was sent.
+    Usage = 2,
+    /// No server was found, or none answered.
+    NoServer = 3,
+    /// The server refused.
+    Refused = 4,
+    /// Several registers were found and none chosen.
+    SeveralRegisters = 5,
+    /// A signal ended it.
+    Interrupted = 130,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// Says on standard error what went wrong, if anything, and what to do.
+pub(super) fn report(result: anyhow::Result<Exit>) -> Exit {
+    let error = match result {
+        Ok(exit) => return exit,
+        Err(error) => error,
+    };
+    if is_closed_pipe(&error) {
+        return Exit::Done;
+    }
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if !text.ends_with(&cause) {
+            let separator = if text.is_empty() { "" } else { ": " };
+            text.push_str(separator);
+            text.push_str(&cause);
+        }
+    }
+    let advice = error.downcast_ref().map(advice).unwrap_or_default();
+    eprintln!("shippy: {text}{advice}");
+    exit_of(&error)
+}
+
+/// Whoever read what we print has seen enough.
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    (error.chain())
+        .filter_map(|cause| cause.downcast_ref::<io::Error>())
+        .any(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+fn exit_of(error: &anyhow::Error) -> Exit {
+    if error.is::<InputError>() {
+        return Exit::Usage;
+    }
+    match error.downcast_ref::<ClientError>() {
+        Some(
+            ClientError::NoServer { .. }
+            | ClientError::Registry(_)
+            | ClientError::Unanswered { .. },
+        ) => Exit::NoServer,
+        Some(ClientError::SeveralRegisters(_) | ClientError::Copies(_)) => Exit::SeveralRegisters,
+        Some(ClientError::Refused(_)) => Exit::Refused,
+        Some(ClientError::Address(_)) => Exit::Usage,
+        _ => Exit::Failed,
+    }
+}
+
+const NO_SERVER_ADVICE: &str = "
+try:
+  start one: shippy serve (it stays on its own machine; shippy serve --lan opens it to the network)
+  name its address: --server HOST:PORT
+  in a container: use the server's Docker network, or --network host
+  on another machine: let UDP port 5353, multicast DNS, through both firewalls
+  is it called something else there: --name NAME";
+
+/// What to try, a line each.
+fn advice(error: &ClientError) -> String {
+    match error {
+        ClientError::NoServer { .. } | ClientError::Registry(_) => NO_SERVER_ADVICE.into(),
+        ClientError::Unanswered { .. } => {
+            "\nnothing is lost by trying again: what was stored is not stored twice".into()
+        }
+        ClientError::SeveralRegisters(found) => {
+            let mut text = String::from("; choose one:");
+            for (register, addresses) in by_register(found) {
+                let _ = write!(text, "\n  --register {register}   at {addresses}");
+            }
+            text
+        }
+        ClientError::Copies(found) => {
+            let mut text = String::from(":");
+            for instance in found {
+                let _ = write!(
+                    text,
+                    "\n  register {} at {}",
+                    instance.register,
+                    instance.addresses.join(", ")
+                );
+            }
+            text.push_str("\nstop one of them, or name the one you mean: --server HOST:PORT");
+            text
+        }
+        ClientError::Refused(_)
+        | ClientError::Failed(_)
+        | ClientError::Address(_) => String::new(),
+    }
+}
+
+fn by_register(found: &[Instance]) -> Vec<(&str, String)> {
+    let mut registers: Vec<(&str, String)> = Vec::new();
+    for instance in found {
+        let addresses = instance.addresses.join(", ");
+        match registers.iter_mut().find(|(register, _)| *register == instance.register) {
+            Some((_, known)) => {
+                known.push_str(", ");
+                known.push_str(&addresses);
+            }
+            None => registers.push((&instance.register, addresses)),
+        }
+    }
+    registers
+}

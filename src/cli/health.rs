@@ -1,0 +1,47 @@
+//! `shippy health`
+
+use std::io::Write as _;
+
+use clap::Args;
+
+use super::{Exit, connect::ClientArgs};
+use crate::server::ListenAddress;
+
+/// Ask a server whether it serves
+///
+/// Prints what it answered and where, and fails unless it serves. Made for health checks: where the address is set
+/// that a server on this machine listens on, that server is asked and no other.
+#[derive(Debug, Args)]
+pub(super) struct HealthArgs {
+    #[command(flatten)]
+    client: ClientArgs,
+    /// Ask the server on this machine that listens there, unless --server is given
+    #[arg(long, env = "MICRO_SERVER_ADDRESS", value_name = "HOST:PORT")]
+    address: Option<ListenAddress>,
+}
+
+impl HealthArgs {
+    pub(super) async fn run(self) -> anyhow::Result<Exit> {
+        let local = self.address.and_then(local_address);
+        let health = self.client.client_of(local.into_iter().collect()).health().await?;
+        let word = if health.serving { "SERVING" } else { "NOT_SERVING" };
+        writeln!(
+            std::io::stdout(),
+            "{word} at {}, register {}",
+            health.address,
+            health.register
+        )?;
+        Ok(if health.serving { Exit::Done } else { Exit::Failed })
+    }
+}
+
+/// Where a server on this machine that listens on `address` is reached; `None` when its port is not known.
+fn local_address(address: ListenAddress) -> Option<String> {
+    let host = match address.host.as_str() {
+        "" | "0.0.0.0" => "127.0.0.1".into(),
+        "::" => "::1".into(),
+        _ => address.host,
+    };
+    let port = address.port;
+    (port != 0).then(|| ListenAddress { host, port }.to_string())
+}

@@ -1,0 +1,63 @@
+//! `shippy list`
+
+use clap::Args;
+use prost::Message as _;
+
+use super::{
+    Exit,
+    connect::ClientArgs,
+    output::{Format, Printer, terminal_width},
+};
+use crate::proto::{Consignment, ListRequest, Position};
+
+/// List the consignments, oldest first
+#[derive(Debug, Args)]
+pub(super) struct ListArgs {
+    /// How to print them; what json and ndjson print, `shippy create` reads
+    #[arg(short, long, value_enum, default_value = "table")]
+    output: Format,
+    /// Only the consignment with this id; repeat it for several
+    #[arg(long, value_name = "ID", value_delimiter = ',', value_parser = parse_id)]
+    id: Vec<String>,
+    /// At most so many
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    limit: Option<u64>,
+    /// Only those that come after this sequence number
+    #[arg(long, value_name = "SEQUENCE", default_value_t = 0)]
+    after: u64,
+    #[command(flatten)]
+    client: ClientArgs,
+}
+
+fn parse_id(text: &str) -> Result<String, String> {
+    if text.is_empty() {
+        return Err("an id is not empty".into());
+    }
+    crate::consignment::id_problem(text).map_or_else(|| Ok(text.to_owned()), Err)
+}
+
+impl ListArgs {
+    pub(super) async fn run(self) -> anyhow::Result<Exit> {
+        let request = ListRequest {
+            ids: self.id,
+            after: (self.after > 0).then(|| Position {
+                register: String::new(),
+                sequence: self.after,
+            }),
+            limit: self.limit.unwrap_or_default(),
+        };
+        let mut client = self.client.client();
+        let mut listing = client.list(request);
+        let mut printer = Printer::new(self.output, std::io::stdout(), terminal_width());
+        while let Some(chunk) = listing.next().await? {
+            let consignments: Result<Vec<_>, _> =
+                (chunk.consignments.into_iter()).map(Consignment::decode).collect();
+            printer.print(consignments?)?;
+        }
+        if printer.count() == 0 {
+            eprintln!("no consignments");
+        }
+        printer.finish()?;
+        Ok(Exit::Done)
+    }
+}

@@ -1,0 +1,135 @@
+//! `shippy serve`
+
+use std::{
+    io::Write as _,
+    net::{IpAddr, SocketAddr},
+    process,
+};
+
+use anyhow::Context as _;
+use clap::Args;
+
+use super::{Exit, ServiceArgs, interrupt::Interrupts};
+use crate::{
+    backend::StoreUrl,
+    consignment,
+    registry::{Instance, Kind, RegistryError},
+    server::{ListenAddress, Server},
+    store::Store,
+};
+
+/// Keep a register and announce it
+///
+/// Serves until SIGTERM or SIGINT, then ends in order within 8 seconds; a second signal ends at once.
+#[derive(Debug, Args)]
+pub(super) struct ServeArgs {
+    #[command(flatten)]
+    service: ServiceArgs,
+    /// Where to listen; without a host on every interface, and with port 0 on any free port
+    #[arg(long, env = "MICRO_SERVER_ADDRESS", value_name = "HOST:PORT", default_value = "127.0.0.1:0")]
+    address: ListenAddress,
+    /// Open the server to the network: the same as --address :0
+    #[arg(long)]
+    lan: bool,
+    /// The address to announce in place of the one listened on, as behind NAT or a published port
+    #[arg(long, env = "MICRO_SERVER_ADVERTISE", value_name = "HOST:PORT")]
+    advertise: Option<ListenAddress>,
+    /// Where the register is kept: sqlite:PATH, sqlite:FOLDER/ or memory:
+    /// [default: sqlite:, in the user's data folder, with the service's name]
+    #[arg(long, env = "SHIPPY_STORE", value_name = "URL")]
+    store: Option<StoreUrl>,
+    /// The id to announce, unique to each server [default: a new one at each start]
+    #[arg(long, env = "MICRO_SERVER_ID", value_name = "ID", value_parser = super::parse_name)]
+    id: Option<String>,
+    /// The version to announce
+    #[arg(long, env = "MICRO_SERVER_VERSION", value_name = "VERSION", default_value = env!("CARGO_PKG_VERSION"), value_parser = super::parse_name)]
+    server_version: String,
+}
+
+impl ServeArgs {
+    pub(super) async fn run(mut self) -> anyhow::Result<Exit> {
+        let interrupts = Interrupts::new()?;
+        if self.lan {
+            self.address.host.clear();
+        }
+        let listener = self.address.bind()?;
+        let address = listener.local_addr().context("could not tell the address listened on")?;
+        let name = self.service.name.clone();
+        let url = match self.store.take() {
+            Some(url) => url.named(&name),
+            None => StoreUrl::default_for(&name)?,
+        };
+        let opening = url.clone();
+        let store = tokio::task::spawn_blocking(move || opening.open()).await??;
+
+        let ready = ready_line(&name, address, &url, &*store);
+        let instance = self.instance(address, &*store);
+        let server = Server {
+            listener,
+            store,
+            registry: self.service.registry.open(),
+            instance,
+        };
+        let said = |announced| say_ready(&ready, address, announced);
+        let ended = server.run(said, first_of(interrupts)).await?;
+        if ended.cut > 0 {
+            tracing::warn!("cut {} connections that had not ended in time", ended.cut);
+        }
+        tracing::info!("stopped");
+        Ok(Exit::Done)
+    }
+
+    fn instance(self, address: SocketAddr, store: &dyn Store) -> Instance {
+        let advertised = self.advertise.map(|advertise| ListenAddress {
+            port: if advertise.port == 0 { address.port() } else { advertise.port },
+            ..advertise
+        });
+        Instance {
+            id: self.id.unwrap_or_else(consignment::new_id),
+            name: self.service.name,
+            version: self.server_version,
+            addresses: vec![advertised.map_or_else(|| address.to_string(), |address| address.to_string())],
+            register: store.register().to_owned(),
+            kind: if store.is_shared() { Kind::Shared } else { Kind::Single },
+            tls: false,
+        }
+    }
+}
+
+/// Waits for the first signal; from then on the next one ends the process on the spot.
+async fn first_of(mut interrupts: Interrupts) {
+    let name = interrupts.next().await;
+    tracing::info!("{name}: stopping; once more ends at once");
+    tokio::spawn(async move {
+        interrupts.next().await;
+        process::exit(Exit::Interrupted as i32);
+    });
+}
+
+fn ready_line(name: &str, address: SocketAddr, url: &StoreUrl, store: &dyn Store) -> String {
+    let reach = match address.ip() {
+        ip if ip.is_loopback() => "; this machine only: `shippy serve --lan` opens it to the network",
+        _ => "",
+    };
+    let register = store.register();
+    format!("shippy serves {name} on {address}, store {url}, register {register}{reach}")
+}
+
+/// Standard output gets one line, once the server answers; without a reader it is done without.
+fn say_ready(line: &str, address: SocketAddr, announced: Result<(), RegistryError>) {
+    if let Err(error) = announced {
+        let port = address.port();
+        let host = match address.ip() {
+            IpAddr::V4(ip) if ip.is_unspecified() => "HOST".into(),
+            IpAddr::V6(ip) if ip.is_unspecified() => "HOST".into(),
+            IpAddr::V4(ip) => ip.to_string(),
+            IpAddr::V6(ip) => format!("[{ip}]"),
+        };
+        tracing::warn!("not announced, so clients need --server {host}:{port}: {error}");
+    }
+    if !address.ip().is_loopback() {
+        tracing::warn!("anyone who reaches {address} can read and write: there are neither TLS nor tokens yet");
+    }
+    let mut stdout = std::io::stdout().lock();
+    let _ = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
+}
