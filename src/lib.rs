@@ -3,5 +3,6 @@
 
 pub mod cli;
 pub mod consignment;
+pub mod escape;
 pub mod proto;
 pub mod registry;
