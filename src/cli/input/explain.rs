@@ -163,7 +163,7 @@ fn wrong_value(text: &str, path: Vec<Step>, error: &serde_json::Error, said: &st
         && !value.starts_with(['{', '[', '"'])
         && value.len() <= MAX_QUOTED_CHARS
     {
-        message.push_str(&format!(": \"{value}\""));
+        message.extend([": \"", value, "\""]);
     }
     Fault {
         offset: path::offset(text, value),
@@ -213,7 +213,7 @@ fn shown(value: &str) -> String {
     escape_control(&shown).into_owned()
 }
 
-/// What to do about a syntax error, by serde_json's text for it.
+/// What to do about a syntax error, by `serde_json`'s text for it.
 fn syntax(said: &str) -> String {
     let meaning = match said {
         "EOF while parsing a list" => "the input ends within an array; is it complete?",

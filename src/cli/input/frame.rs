@@ -90,6 +90,8 @@ enum Next {
     FirstElement,
     /// A comma and another element, or the end of the array.
     Comma,
+    /// Another element, behind a comma.
+    Element,
     /// Nothing: the array has ended.
     End,
 }
@@ -148,57 +150,23 @@ impl<R: Read> Frames<R> {
     fn seek(&mut self) -> Result<bool, FrameError> {
         loop {
             let byte = self.skip_space()?;
-            self.next = match (self.next, byte) {
-                (Next::First, Some(b'[')) => {
-                    self.shape = Shape::Array;
-                    self.step();
-                    Next::FirstElement
-                }
-                (Next::First | Next::Object, Some(b'{')) => {
-                    self.next = Next::Object;
-                    return Ok(true);
-                }
-                (Next::FirstElement, Some(b'{')) => {
-                    self.next = Next::Comma;
-                    return Ok(true);
-                }
-                (Next::FirstElement | Next::Comma, Some(b']')) => {
-                    self.step();
-                    Next::End
-                }
-                (Next::Comma, Some(b',')) => {
-                    self.step();
-                    if self.skip_space()? != Some(b'{') {
-                        return Err(self.unexpected("another consignment, {…}, after the comma")?);
-                    }
-                    return Ok(true);
-                }
+            let (next, found) = match (self.next, byte) {
+                (Next::First, Some(b'[')) => (Next::FirstElement, false),
+                (Next::First | Next::Object, Some(b'{')) => (Next::Object, true),
+                (Next::FirstElement | Next::Element, Some(b'{')) => (Next::Comma, true),
+                (Next::FirstElement | Next::Comma, Some(b']')) => (Next::End, false),
+                (Next::Comma, Some(b',')) => (Next::Element, false),
                 (Next::First | Next::Object | Next::End, None) => return Ok(false),
-                (Next::First, _) => {
-                    return Err(
-                        self.unexpected("a consignment, {…}, or an array of them, [{…}, …]")?
-                    );
-                }
-                (Next::Object, Some(b',')) => {
-                    return Err(self.unexpected(
-                        "another consignment, {…}, or the end: objects one after another take no commas \
-                         (or put all of them into one array, [{…}, {…}])",
-                    )?);
-                }
-                (Next::Object, _) => {
-                    return Err(self.unexpected("another consignment, {…}, or the end")?);
-                }
-                (Next::FirstElement, _) => return Err(self.unexpected("a consignment, {…}, or ]")?),
-                (Next::Comma, _) => {
-                    return Err(self
-                        .unexpected("a comma and another consignment, or ] to close the array")?);
-                }
-                (Next::End, _) => {
-                    return Err(
-                        self.unexpected("the end of the input after the array's closing ]")?
-                    );
-                }
+                (next, byte) => return Err(self.unexpected(expected(next, byte))?),
             };
+            self.next = next;
+            if found {
+                return Ok(true);
+            }
+            if next == Next::FirstElement {
+                self.shape = Shape::Array;
+            }
+            self.step();
         }
     }
 
@@ -294,6 +262,22 @@ impl<R: Read> Frames<R> {
             }
         }
         Ok(FrameError::Bad(place, found(&word, expected)))
+    }
+}
+
+/// What should stand where `next` may come and `byte` stands.
+fn expected(next: Next, byte: Option<u8>) -> &'static str {
+    match next {
+        Next::First => "a consignment, {…}, or an array of them, [{…}, …]",
+        Next::Object if byte == Some(b',') => {
+            "another consignment, {…}, or the end: objects one after another take no commas (or put all of them into \
+             one array, [{…}, {…}])"
+        }
+        Next::Object => "another consignment, {…}, or the end",
+        Next::FirstElement => "a consignment, {…}, or ]",
+        Next::Comma => "a comma and another consignment, or ] to close the array",
+        Next::Element => "another consignment, {…}, after the comma",
+        Next::End => "the end of the input after the array's closing ]",
     }
 }
 
