@@ -59,12 +59,7 @@ pub fn violations(consignment: &Consignment) -> Vec<Violation> {
             ),
         );
     }
-    for (index, container) in consignment
-        .containers
-        .iter()
-        .take(MAX_CONTAINERS)
-        .enumerate()
-    {
+    for (index, container) in consignment.containers.iter().take(MAX_CONTAINERS).enumerate() {
         for (field, text) in container_texts(container) {
             if let Some(problem) = text_problem(text) {
                 report(format!("containers[{index}].{field}"), problem);

@@ -11,10 +11,7 @@ use bytes::Bytes;
 )]
 mod generated {
     include!(concat!(env!("OUT_DIR"), "/go.micro.srv.consignment.rs"));
-    include!(concat!(
-        env!("OUT_DIR"),
-        "/go.micro.srv.consignment.serde.rs"
-    ));
+    include!(concat!(env!("OUT_DIR"), "/go.micro.srv.consignment.serde.rs"));
 }
 
 pub use generated::*;

@@ -200,7 +200,7 @@ fn a_table_fits_the_terminal_by_cutting_texts() {
         ..tea()
     }
     };
-    for limit in 80..240 {
+    for limit in 80..220 {
         let table = printed(
             Format::Table,
             Some(limit),
