@@ -5,6 +5,7 @@ pub mod backend;
 pub mod cli;
 pub mod client;
 pub mod consignment;
+pub mod escape;
 pub mod proto;
 pub mod registry;
 pub mod server;

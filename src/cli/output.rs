@@ -1,1 +1,124 @@
-//! Prints consignments.
+//! Prints consignments, in chunks as they arrive.
+
+use std::io::{self, BufWriter, Write};
+
+use clap::ValueEnum;
+use pbjson_types::Timestamp;
+use terminal_size::{Width, terminal_size_of};
+
+use crate::proto::Consignment;
+
+mod json;
+mod table;
+
+use json::{Array, write_line};
+use table::Table;
+
+/// How consignments are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// A line each under a header, for people.
+    Table,
+    /// One indented JSON array.
+    Json,
+    /// A JSON object a line.
+    Ndjson,
+}
+
+/// How wide the terminal is that standard output goes to, in columns. `None` when it goes elsewhere.
+#[must_use]
+pub fn terminal_width() -> Option<usize> {
+    terminal_size_of(io::stdout()).map(|(Width(columns), _)| columns.into())
+}
+
+/// Prints consignments in one format, in memory that does not grow with their number.
+///
+/// JSON of both kinds is what `shippy create` reads. No format lets a control character of a text through: tables
+/// show it as `\u{1b}`, JSON writes `\u001b`.
+///
+/// A reader that has gone away is an [`io::ErrorKind::BrokenPipe`] of whichever call met it.
+#[derive(Debug)]
+pub struct Printer<W: Write> {
+    out: BufWriter<W>,
+    form: Form,
+    count: u64,
+}
+
+#[derive(Debug)]
+enum Form {
+    Table(Table),
+    Json(Array),
+    Ndjson,
+}
+
+impl<W: Write> Printer<W> {
+    /// Prints to `out`. A table keeps within `width` columns where it can, by cutting texts short; without a width,
+    /// texts are whole. JSON ignores it.
+    pub fn new(format: Format, out: W, width: Option<usize>) -> Self {
+        let form = match format {
+            Format::Table => Form::Table(Table::new(width)),
+            Format::Json => Form::Json(Array::default()),
+            Format::Ndjson => Form::Ndjson,
+        };
+        Self {
+            out: BufWriter::new(out),
+            form,
+            count: 0,
+        }
+    }
+
+    /// Prints a chunk and passes it on at once, so that what is followed is seen as it comes. A table takes the widths
+    /// of its columns from the first chunk that holds something.
+    ///
+    /// # Errors
+    ///
+    /// That of `out`. What was printed by then may be cut anywhere.
+    pub fn print(&mut self, chunk: Vec<Consignment>) -> io::Result<()> {
+        self.count += chunk.len() as u64;
+        match &mut self.form {
+            Form::Table(table) => table.write(&mut self.out, &chunk)?,
+            Form::Json(array) => {
+                for consignment in chunk {
+                    array.write(&mut self.out, consignment)?;
+                }
+            }
+            Form::Ndjson => {
+                for consignment in chunk {
+                    write_line(&mut self.out, consignment)?;
+                }
+            }
+        }
+        self.out.flush()
+    }
+
+    /// How many were printed so far. A table of none prints nothing, header included: saying so is the caller's.
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Prints what is still missing at the end, such as an array's closing bracket; without it a JSON array is not
+    /// whole.
+    ///
+    /// # Errors
+    ///
+    /// That of `out`.
+    pub fn finish(mut self) -> io::Result<()> {
+        if let Form::Json(array) = &mut self.form {
+            array.finish(&mut self.out)?;
+        }
+        self.out.flush()
+    }
+}
+
+/// `time` as RFC 3339 in UTC with `Z`, and with 0, 3, 6 or 9 digits of a second, as proto3 JSON defines it. (What
+/// `pbjson_types` itself prints ends in `+00:00`.)
+fn rfc3339(time: Timestamp) -> String {
+    prost_types::Timestamp {
+        seconds: time.seconds,
+        nanos: time.nanos,
+    }
+    .to_string()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,339 @@
+//! Cuts an input into the texts of its records, one at a time.
+//!
+//! This looks only at brackets and quotes, and leaves the grammar to the JSON parser: a record that the parser accepts
+//! ends at its closing bracket, which is where it was cut; in one that it refuses, the parser stops before a wrong
+//! cut could matter. In return the place of each record is exact, its text is at hand for messages, and memory is
+//! bounded by one record.
+
+use std::io::{self, BufRead as _, BufReader, Read};
+
+use crate::escape::escape_control;
+
+/// Longest text of a record, in bytes. The largest consignment, 256 KiB encoded, takes 1.5 MiB with each byte of its
+/// texts escaped (`\u0001`); the rest is for white space. What is longer lacks a bracket or a quote, and must not
+/// bring the whole input into memory.
+pub(super) const MAX_RECORD_BYTES: usize = 8 * 1024 * 1024;
+
+/// How much of an unexpected word is quoted, in bytes.
+const MAX_WORD_BYTES: usize = 32;
+
+/// A place in the input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place {
+    /// From 1.
+    pub(super) line: usize,
+    /// From 1, in characters.
+    pub(super) column: usize,
+}
+
+impl Place {
+    /// The place behind `text`, which begins here.
+    pub(super) fn after(self, text: &[u8]) -> Self {
+        text.iter().fold(self, |place, &byte| match byte {
+            b'\n' => Self {
+                line: place.line + 1,
+                column: 1,
+            },
+            // A UTF-8 continuation byte is part of the character before.
+            0x80..=0xbf => place,
+            _ => Self {
+                column: place.column + 1,
+                ..place
+            },
+        })
+    }
+}
+
+/// How the records stand in the input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shape {
+    /// One after another, or only one.
+    Stream,
+    /// In an array.
+    Array,
+}
+
+/// The text of a record.
+#[derive(Debug)]
+pub(super) struct Frame<'a> {
+    pub(super) text: &'a [u8],
+    /// Where its opening bracket is.
+    pub(super) start: Place,
+    /// From 0.
+    pub(super) index: usize,
+    pub(super) shape: Shape,
+    /// False when it passed [`MAX_RECORD_BYTES`] and was cut there.
+    pub(super) whole: bool,
+}
+
+/// Why there is no next record.
+#[derive(Debug)]
+pub(super) enum FrameError {
+    Read(io::Error),
+    Bad(Place, String),
+}
+
+impl From<io::Error> for FrameError {
+    fn from(error: io::Error) -> Self {
+        Self::Read(error)
+    }
+}
+
+/// What may come next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    /// Anything: the input begins here.
+    First,
+    /// Another object, or the end of the input.
+    Object,
+    /// An element, or the end of the array.
+    FirstElement,
+    /// A comma and another element, or the end of the array.
+    Comma,
+    /// Another element, behind a comma.
+    Element,
+    /// Nothing: the array has ended.
+    End,
+}
+
+/// The records' texts of one input.
+pub(super) struct Frames<R> {
+    input: BufReader<R>,
+    /// The place of the next byte.
+    place: Place,
+    next: Next,
+    shape: Shape,
+    text: Vec<u8>,
+    index: usize,
+}
+
+impl<R: Read> Frames<R> {
+    pub(super) fn new(reader: R) -> Self {
+        Self {
+            // System calls are what reading a file costs beside parsing; this makes them rare.
+            input: BufReader::with_capacity(64 * 1024, reader),
+            place: Place { line: 1, column: 1 },
+            next: Next::First,
+            shape: Shape::Stream,
+            text: Vec::new(),
+            index: 0,
+        }
+    }
+
+    /// How the records stood, as far as they were read.
+    pub(super) fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    /// The next record, or `None` at the end of the input.
+    pub(super) fn next(&mut self) -> Result<Option<Frame<'_>>, FrameError> {
+        if self.next == Next::First {
+            self.skip_byte_order_mark()?;
+        }
+        if !self.seek()? {
+            return Ok(None);
+        }
+        let start = self.place;
+        let whole = self.take_object()?;
+        let index = self.index;
+        self.index += 1;
+        Ok(Some(Frame {
+            text: &self.text,
+            start,
+            index,
+            shape: self.shape,
+            whole,
+        }))
+    }
+
+    /// Moves to the bracket that opens the next record; false when there is none.
+    fn seek(&mut self) -> Result<bool, FrameError> {
+        loop {
+            let byte = self.skip_space()?;
+            let (next, found) = match (self.next, byte) {
+                (Next::First, Some(b'[')) => (Next::FirstElement, false),
+                (Next::First | Next::Object, Some(b'{')) => (Next::Object, true),
+                (Next::FirstElement | Next::Element, Some(b'{')) => (Next::Comma, true),
+                (Next::FirstElement | Next::Comma, Some(b']')) => (Next::End, false),
+                (Next::Comma, Some(b',')) => (Next::Element, false),
+                (Next::First | Next::Object | Next::End, None) => return Ok(false),
+                (next, byte) => return Err(self.unexpected(expected(next, byte))?),
+            };
+            self.next = next;
+            if found {
+                return Ok(true);
+            }
+            if next == Next::FirstElement {
+                self.shape = Shape::Array;
+            }
+            self.step();
+        }
+    }
+
+    /// Reads one object into `text`; false when it is longer than a record may be. At the end of the input it stops
+    /// too, and the parser will say what is missing.
+    fn take_object(&mut self) -> io::Result<bool> {
+        self.text.clear();
+        let mut brackets = Brackets::default();
+        loop {
+            self.fill()?;
+            let chunk = self.input.buffer();
+            if chunk.is_empty() || self.text.len() >= MAX_RECORD_BYTES {
+                return Ok(chunk.is_empty());
+            }
+            let room = chunk.len().min(MAX_RECORD_BYTES - self.text.len());
+            let end = chunk[..room].iter().position(|&byte| brackets.close(byte));
+            let taken = end.map_or(room, |last| last + 1);
+            self.place = self.place.after(&chunk[..taken]);
+            self.text.extend_from_slice(&chunk[..taken]);
+            self.input.consume(taken);
+            if end.is_some() {
+                return Ok(true);
+            }
+        }
+    }
+
+    /// Makes at least one byte ready, unless the input has ended.
+    fn fill(&mut self) -> io::Result<()> {
+        loop {
+            match self.input.fill_buf() {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                other => return other.map(drop),
+            }
+        }
+    }
+
+    fn peek(&mut self) -> io::Result<Option<u8>> {
+        self.fill()?;
+        Ok(self.input.buffer().first().copied())
+    }
+
+    /// Passes over the byte that was peeked at.
+    fn step(&mut self) {
+        self.place = self.place.after(&self.input.buffer()[..1]);
+        self.input.consume(1);
+    }
+
+    /// Passes over white space (RFC 8259 §2) and returns the byte behind it.
+    fn skip_space(&mut self) -> io::Result<Option<u8>> {
+        while let Some(byte) = self.peek()? {
+            if !matches!(byte, b' ' | b'\t' | b'\n' | b'\r') {
+                return Ok(Some(byte));
+            }
+            self.step();
+        }
+        Ok(None)
+    }
+
+    /// Passes over a UTF-8 byte order mark, which Windows editors write (RFC 8259 §8.1 lets a parser ignore it), and
+    /// refuses those of UTF-16.
+    fn skip_byte_order_mark(&mut self) -> Result<(), FrameError> {
+        match self.peek()? {
+            Some(0xef) => {
+                for expected in [0xef, 0xbb, 0xbf] {
+                    if self.peek()? != Some(expected) {
+                        return Err(FrameError::Bad(self.place, not_utf8(0xef)));
+                    }
+                    self.input.consume(1);
+                }
+                Ok(())
+            }
+            Some(0xfe | 0xff) => Err(FrameError::Bad(self.place, UTF16.into())),
+            _ => Ok(()),
+        }
+    }
+
+    /// The error for what stands here instead of `expected`.
+    fn unexpected(&mut self, expected: &str) -> io::Result<FrameError> {
+        let place = self.place;
+        let mut word = Vec::new();
+        while let Some(byte) = self.peek()? {
+            let ends = matches!(
+                byte,
+                b' ' | b'\t' | b'\n' | b'\r' | b',' | b'{' | b'}' | b'[' | b']'
+            );
+            if word.len() >= MAX_WORD_BYTES || (ends && !word.is_empty()) {
+                break;
+            }
+            word.push(byte);
+            self.step();
+            if ends {
+                break;
+            }
+        }
+        Ok(FrameError::Bad(place, found(&word, expected)))
+    }
+}
+
+/// What should stand where `next` may come and `byte` stands.
+fn expected(next: Next, byte: Option<u8>) -> &'static str {
+    match next {
+        Next::First => "a consignment, {…}, or an array of them, [{…}, …]",
+        Next::Object if byte == Some(b',') => {
+            "another consignment, {…}, or the end: objects one after another take no commas (or put all of them into \
+             one array, [{…}, {…}])"
+        }
+        Next::Object => "another consignment, {…}, or the end",
+        Next::FirstElement => "a consignment, {…}, or ]",
+        Next::Comma => "a comma and another consignment, or ] to close the array",
+        Next::Element => "another consignment, {…}, after the comma",
+        Next::End => "the end of the input after the array's closing ]",
+    }
+}
+
+/// What is told of an input that is not UTF-8 but UTF-16.
+pub(super) const UTF16: &str =
+    "is UTF-16, not UTF-8; save the file as UTF-8 (PowerShell: Out-File -Encoding utf8)";
+
+/// What is told of a byte that UTF-8 does not have there.
+pub(super) fn not_utf8(byte: u8) -> String {
+    format!("is not UTF-8: the byte 0x{byte:02x} cannot stand here; save the file as UTF-8")
+}
+
+fn found(word: &[u8], expected: &str) -> String {
+    if word.is_empty() {
+        return format!("the input ends here; expected {expected}; is it complete?");
+    }
+    let text = match std::str::from_utf8(word) {
+        Ok(text) => text,
+        // A character that the limit cut in two says nothing about the input.
+        Err(error) if error.valid_up_to() > 0 => {
+            std::str::from_utf8(&word[..error.valid_up_to()]).unwrap_or_default()
+        }
+        Err(_) => return not_utf8(word[0]),
+    };
+    if text.starts_with('\0') {
+        return UTF16.into();
+    }
+    if text.starts_with('\u{feff}') {
+        // It cannot be seen, so it is named. Joined files have one in the middle.
+        return format!("expected {expected}; found a byte order mark (U+FEFF); remove it");
+    }
+    format!("expected {expected}; found {}", escape_control(text))
+}
+
+/// Follows an object's brackets and quotes.
+#[derive(Default)]
+struct Brackets {
+    depth: usize,
+    quoted: bool,
+    escaped: bool,
+}
+
+impl Brackets {
+    /// Takes the next byte; true when it closes the first bracket that was opened.
+    fn close(&mut self, byte: u8) -> bool {
+        if self.quoted {
+            self.quoted = self.escaped || byte != b'"';
+            self.escaped = !self.escaped && byte == b'\\';
+            return false;
+        }
+        match byte {
+            b'"' => self.quoted = true,
+            b'{' | b'[' => self.depth += 1,
+            b'}' | b']' => self.depth -= 1,
+            _ => {}
+        }
+        self.depth == 0
+    }
+}
