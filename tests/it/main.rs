@@ -1,1 +1,3 @@
-fn main(){}
+//! What users and their programs meet, tested from the outside.
+
+mod mdns;
