@@ -64,6 +64,23 @@ impl Namespace {
             side.add_address(cable, address);
             side.ip(&["link", "set", cable, "up"]);
         }
+        for side in [self, other] {
+            side.await_carrier(cable);
+        }
+    }
+
+    /// The kernel notices a new cable's carrier in its own time; an interface without one takes no part.
+    fn await_carrier(&self, cable: &str) {
+        let deadline = Clock::now() + SOON;
+        loop {
+            let show = ["-n", &self.name, "-o", "link", "show", cable];
+            let shown = Command::new("ip").args(show).output().unwrap().stdout;
+            if String::from_utf8_lossy(&shown).contains("state UP") {
+                return;
+            }
+            assert!(Clock::now() < deadline, "no carrier on {cable}");
+            thread::sleep(Duration::from_millis(5));
+        }
     }
 
     fn add_address(&self, interface: &str, address: &str) {
