@@ -1,8 +1,7 @@
 //! The one place that names concrete stores and registries.
 
 use std::{
-    env,
-    fmt,
+    env, fmt,
     path::{Path, PathBuf},
     str::FromStr,
     sync::Arc,
@@ -57,13 +56,19 @@ impl StoreUrl {
     ///
     /// When there is neither.
     pub fn default_for(name: &str) -> anyhow::Result<Self> {
-        let absolute = |variable| env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute());
+        let absolute = |variable| {
+            env::var_os(variable)
+                .map(PathBuf::from)
+                .filter(|path| path.is_absolute())
+        };
         // systemd separates several by colons (systemd.exec(5)).
         let state = env::var("STATE_DIRECTORY").ok();
-        let state = state.as_deref().and_then(|paths| paths.split(':').next()).map(PathBuf::from);
-        let data = || {
-            absolute("XDG_DATA_HOME").or_else(|| Some(absolute("HOME")?.join(".local/share")))
-        };
+        let state = state
+            .as_deref()
+            .and_then(|paths| paths.split(':').next())
+            .map(PathBuf::from);
+        let data =
+            || absolute("XDG_DATA_HOME").or_else(|| Some(absolute("HOME")?.join(".local/share")));
         let folder = state.filter(|path| path.is_absolute()).or_else(data).context(
             "there is no folder for the register, as HOME is not set: say where to keep it with --store sqlite:PATH",
         )?;
@@ -142,6 +147,9 @@ mod tests {
     #[test]
     fn a_folder_gets_a_file_of_the_services_name() {
         let url: StoreUrl = "sqlite:/data/".parse().unwrap();
-        assert_eq!(url.named("depot"), StoreUrl::Sqlite("/data/depot.db".into()));
+        assert_eq!(
+            url.named("depot"),
+            StoreUrl::Sqlite("/data/depot.db".into())
+        );
     }
 }

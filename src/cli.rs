@@ -97,7 +97,9 @@ impl Cli {
 }
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
+    Ok(tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?)
 }
 
 impl Command {
@@ -117,7 +119,10 @@ fn warn_of_unknown_settings(names: impl Iterator<Item = OsString>) {
         .filter(|name| name.starts_with("MICRO_") && !KNOWN_MICRO.contains(&name.as_str()))
         .collect();
     if !unknown.is_empty() {
-        tracing::warn!("not a setting of shippy, and ignored: {}", unknown.join(", "));
+        tracing::warn!(
+            "not a setting of shippy, and ignored: {}",
+            unknown.join(", ")
+        );
     }
 }
 

@@ -36,7 +36,11 @@ impl ClientArgs {
 
     /// A client of the servers at `addresses` where no `--server` is given.
     pub(super) fn client_of(self, addresses: Vec<String>) -> Client {
-        let fixed = if self.server.is_empty() { addresses } else { self.server };
+        let fixed = if self.server.is_empty() {
+            addresses
+        } else {
+            self.server
+        };
         let registry = if fixed.is_empty() {
             self.service.registry.open()
         } else {
@@ -72,7 +76,10 @@ fn parse_register(text: &str) -> Result<String, String> {
 
 /// `500ms`, `5s` or `2m`; a plain number is seconds.
 fn parse_duration(text: &str) -> Result<Duration, String> {
-    let (number, unit) = text.split_at(text.find(|char: char| char.is_alphabetic()).unwrap_or(text.len()));
+    let (number, unit) = text.split_at(
+        text.find(|char: char| char.is_alphabetic())
+            .unwrap_or(text.len()),
+    );
     let seconds = match unit {
         "ms" => 0.001,
         "" | "s" => 1.0,
@@ -84,7 +91,9 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
         .ok()
         .and_then(|number| Duration::try_from_secs_f64(number * seconds).ok())
         .filter(|duration| !duration.is_zero() && *duration <= LONGEST_TIMEOUT)
-        .ok_or_else(|| "write a number above 0 and ms, s or m, like 500ms or 5s, at most a day".into())
+        .ok_or_else(|| {
+            "write a number above 0 and ms, s or m, like 500ms or 5s, at most a day".into()
+        })
 }
 
 /// Longer than anybody waits, and short enough to be added to any time.

@@ -36,7 +36,11 @@ impl CreateArgs {
     }
 }
 
-async fn create(client: &mut Client, name: &str, records: Vec<input::Record>) -> anyhow::Result<()> {
+async fn create(
+    client: &mut Client,
+    name: &str,
+    records: Vec<input::Record>,
+) -> anyhow::Result<()> {
     let total = records.len();
     for (stored, mut record) in records.into_iter().enumerate() {
         let consignment = &mut record.consignment;
@@ -45,7 +49,9 @@ async fn create(client: &mut Client, name: &str, records: Vec<input::Record>) ->
         }
         client.create(consignment).await.with_context(|| {
             let (line, id) = (record.line, &consignment.id);
-            format!("could not create {name}:{line}, consignment {id} ({stored} of {total} are stored)")
+            format!(
+                "could not create {name}:{line}, consignment {id} ({stored} of {total} are stored)"
+            )
         })?;
         writeln!(std::io::stdout(), "{}", record.consignment.id)?;
     }

@@ -111,9 +111,7 @@ fn advice(error: &ClientError) -> String {
             text.push_str("\nstop one of them, or name the one you mean: --server HOST:PORT");
             text
         }
-        ClientError::Refused(_)
-        | ClientError::Failed(_)
-        | ClientError::Address(_) => String::new(),
+        ClientError::Refused(_) | ClientError::Failed(_) | ClientError::Address(_) => String::new(),
     }
 }
 
@@ -121,7 +119,10 @@ fn by_register(found: &[Instance]) -> Vec<(&str, String)> {
     let mut registers: Vec<(&str, String)> = Vec::new();
     for instance in found {
         let addresses = instance.addresses.join(", ");
-        match registers.iter_mut().find(|(register, _)| *register == instance.register) {
+        match registers
+            .iter_mut()
+            .find(|(register, _)| *register == instance.register)
+        {
             Some((_, known)) => {
                 known.push_str(", ");
                 known.push_str(&addresses);

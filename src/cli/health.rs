@@ -23,15 +23,27 @@ pub(super) struct HealthArgs {
 impl HealthArgs {
     pub(super) async fn run(self) -> anyhow::Result<Exit> {
         let local = self.address.and_then(local_address);
-        let health = self.client.client_of(local.into_iter().collect()).health().await?;
-        let word = if health.serving { "SERVING" } else { "NOT_SERVING" };
+        let health = self
+            .client
+            .client_of(local.into_iter().collect())
+            .health()
+            .await?;
+        let word = if health.serving {
+            "SERVING"
+        } else {
+            "NOT_SERVING"
+        };
         writeln!(
             std::io::stdout(),
             "{word} at {}, register {}",
             health.address,
             health.register
         )?;
-        Ok(if health.serving { Exit::Done } else { Exit::Failed })
+        Ok(if health.serving {
+            Exit::Done
+        } else {
+            Exit::Failed
+        })
     }
 }
 

@@ -50,8 +50,9 @@ impl ListArgs {
         let mut listing = client.list(request);
         let mut printer = Printer::new(self.output, std::io::stdout(), terminal_width());
         while let Some(chunk) = listing.next().await? {
-            let consignments: Result<Vec<_>, _> =
-                (chunk.consignments.into_iter()).map(Consignment::decode).collect();
+            let consignments: Result<Vec<_>, _> = (chunk.consignments.into_iter())
+                .map(Consignment::decode)
+                .collect();
             printer.print(consignments?)?;
         }
         if printer.count() == 0 {

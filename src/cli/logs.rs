@@ -14,10 +14,23 @@ const QUIET: &str = "mdns_sd=off";
 pub(super) struct LogArgs {
     /// What is logged: error, warn, info, debug or trace, or a filter as of the `tracing` crates
     /// [default: info for serve, else warn]
-    #[arg(long, global = true, env = "SHIPPY_LOG", value_name = "LEVEL", help_heading = "Logs")]
+    #[arg(
+        long,
+        global = true,
+        env = "SHIPPY_LOG",
+        value_name = "LEVEL",
+        help_heading = "Logs"
+    )]
     log_level: Option<EnvFilter>,
     /// How log lines are written
-    #[arg(long, global = true, env = "SHIPPY_LOG_FORMAT", value_enum, default_value = "text", help_heading = "Logs")]
+    #[arg(
+        long,
+        global = true,
+        env = "SHIPPY_LOG_FORMAT",
+        value_enum,
+        default_value = "text",
+        help_heading = "Logs"
+    )]
     log_format: LogFormat,
 }
 
@@ -31,7 +44,11 @@ enum LogFormat {
 
 /// Starts logging for the whole process.
 pub(super) fn start(args: &LogArgs, serving: bool) {
-    let default = if serving { LevelFilter::INFO } else { LevelFilter::WARN };
+    let default = if serving {
+        LevelFilter::INFO
+    } else {
+        LevelFilter::WARN
+    };
     let filter = args
         .log_level
         .clone()

@@ -26,7 +26,12 @@ pub(super) struct ServeArgs {
     #[command(flatten)]
     service: ServiceArgs,
     /// Where to listen; without a host on every interface, and with port 0 on any free port
-    #[arg(long, env = "MICRO_SERVER_ADDRESS", value_name = "HOST:PORT", default_value = "127.0.0.1:0")]
+    #[arg(
+        long,
+        env = "MICRO_SERVER_ADDRESS",
+        value_name = "HOST:PORT",
+        default_value = "127.0.0.1:0"
+    )]
     address: ListenAddress,
     /// Open the server to the network: the same as --address :0
     #[arg(long)]
@@ -53,7 +58,9 @@ impl ServeArgs {
             self.address.host.clear();
         }
         let listener = self.address.bind()?;
-        let address = listener.local_addr().context("could not tell the address listened on")?;
+        let address = listener
+            .local_addr()
+            .context("could not tell the address listened on")?;
         let name = self.service.name.clone();
         let url = match self.store.take() {
             Some(url) => url.named(&name),
@@ -63,12 +70,11 @@ impl ServeArgs {
         let store = tokio::task::spawn_blocking(move || opening.open()).await??;
 
         let ready = ready_line(&name, address, &url, &*store);
-        let instance = self.instance(address, &*store);
         let server = Server {
             listener,
-            store,
             registry: self.service.registry.open(),
-            instance,
+            instance: self.instance(address, &*store),
+            store,
         };
         let said = |announced| say_ready(&ready, address, announced);
         let ended = server.run(said, first_of(interrupts)).await?;
@@ -81,16 +87,26 @@ impl ServeArgs {
 
     fn instance(self, address: SocketAddr, store: &dyn Store) -> Instance {
         let advertised = self.advertise.map(|advertise| ListenAddress {
-            port: if advertise.port == 0 { address.port() } else { advertise.port },
+            port: if advertise.port == 0 {
+                address.port()
+            } else {
+                advertise.port
+            },
             ..advertise
         });
         Instance {
             id: self.id.unwrap_or_else(consignment::new_id),
             name: self.service.name,
             version: self.server_version,
-            addresses: vec![advertised.map_or_else(|| address.to_string(), |address| address.to_string())],
+            addresses: vec![
+                advertised.map_or_else(|| address.to_string(), |address| address.to_string()),
+            ],
             register: store.register().to_owned(),
-            kind: if store.is_shared() { Kind::Shared } else { Kind::Single },
+            kind: if store.is_shared() {
+                Kind::Shared
+            } else {
+                Kind::Single
+            },
             tls: false,
         }
     }
@@ -108,7 +124,9 @@ async fn first_of(mut interrupts: Interrupts) {
 
 fn ready_line(name: &str, address: SocketAddr, url: &StoreUrl, store: &dyn Store) -> String {
     let reach = match address.ip() {
-        ip if ip.is_loopback() => "; this machine only: `shippy serve --lan` opens it to the network",
+        ip if ip.is_loopback() => {
+            "; this machine only: `shippy serve --lan` opens it to the network"
+        }
         _ => "",
     };
     let register = store.register();
@@ -128,7 +146,9 @@ fn say_ready(line: &str, address: SocketAddr, announced: Result<(), RegistryErro
         tracing::warn!("not announced, so clients need --server {host}:{port}: {error}");
     }
     if !address.ip().is_loopback() {
-        tracing::warn!("anyone who reaches {address} can read and write: there are neither TLS nor tokens yet");
+        tracing::warn!(
+            "anyone who reaches {address} can read and write: there are neither TLS nor tokens yet"
+        );
     }
     let mut stdout = std::io::stdout().lock();
     let _ = writeln!(stdout, "{line}").and_then(|()| stdout.flush());

@@ -1,1 +1,3 @@
-fn main() {}
+//! What the whole of shippy does, tested from outside.
+
+mod mdns;

@@ -308,7 +308,7 @@ proptest! {
             let back = read_back(&printed(format, None, vec![consignments.clone()]));
             prop_assert_eq!(&back, &consignments);
             for (back, sent) in back.into_iter().zip(&consignments) {
-                prop_assert_eq!(canonical(back), canonical(sent.clone()));
+                prop_assert_eq!(canonical(&mut back.clone()), canonical(&mut sent.clone()));
             }
         }
     }

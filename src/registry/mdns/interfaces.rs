@@ -1,0 +1,124 @@
+//! The network interfaces that take part in multicast DNS.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use if_addrs::{IfAddr, Interface};
+
+/// Where this registry may speak.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// On every interface, bridges and loopback included.
+    Everywhere,
+    /// On the loopback interface alone.
+    Loopback,
+}
+
+impl Reach {
+    /// Whether `interface` is within reach.
+    pub(super) fn admits(self, interface: &Interface) -> bool {
+        match self {
+            Self::Everywhere => true,
+            Self::Loopback => interface.is_loopback(),
+        }
+    }
+}
+
+/// One interface that is up, with its addresses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Link {
+    pub(super) name: String,
+    pub(super) index: u32,
+    pub(super) loopback: bool,
+    addresses: Vec<IfAddr>,
+}
+
+impl Link {
+    /// Its IPv4 addresses.
+    pub(super) fn ipv4(&self) -> impl Iterator<Item = Ipv4Addr> {
+        self.addresses.iter().filter_map(|address| match address {
+            IfAddr::V4(v4) => Some(v4.ip),
+            IfAddr::V6(_) => None,
+        })
+    }
+
+    /// The IPv6 address to ask from: the link-local one where there is one, since the group `ff02::fb` is link-local.
+    pub(super) fn ipv6(&self) -> Option<Ipv6Addr> {
+        let mut candidates: Vec<Ipv6Addr> = self
+            .addresses
+            .iter()
+            .filter_map(|address| match address {
+                IfAddr::V4(_) => None,
+                IfAddr::V6(v6) => Some(v6.ip),
+            })
+            .collect();
+        candidates.sort_by_key(|ip| !ip.is_unicast_link_local());
+        candidates.first().copied()
+    }
+
+    /// Whether `ip` is one of its addresses.
+    pub(super) fn holds(&self, ip: IpAddr) -> bool {
+        self.addresses.iter().any(|address| address.ip() == ip)
+    }
+
+    /// Whether `ip` lies in the subnet of one of its IPv4 addresses.
+    pub(super) fn shares_subnet(&self, ip: Ipv4Addr) -> bool {
+        self.addresses.iter().any(|address| match address {
+            IfAddr::V4(v4) => {
+                v4.ip.to_bits() & v4.netmask.to_bits() == ip.to_bits() & v4.netmask.to_bits()
+            }
+            IfAddr::V6(_) => false,
+        })
+    }
+}
+
+/// The interfaces within `reach`, loopback first: what runs on this machine is likeliest and answers soonest.
+///
+/// An interface that is down has no part; a point-to-point one (a VPN's) neither, as `mdns-sd` has it.
+pub(super) fn links(reach: Reach) -> Vec<Link> {
+    let interfaces = if_addrs::get_if_addrs().unwrap_or_else(|error| {
+        tracing::debug!(%error, "could not list the network interfaces");
+        Vec::new()
+    });
+    let mut links: Vec<Link> = Vec::new();
+    for interface in interfaces {
+        if !interface.is_oper_up() || interface.is_p2p() || !reach.admits(&interface) {
+            continue;
+        }
+        let loopback = interface.is_loopback();
+        let Some(index) = interface.index else {
+            continue;
+        };
+        if let Some(link) = links.iter_mut().find(|link| link.index == index) {
+            link.loopback |= loopback;
+            link.addresses.push(interface.addr);
+        } else {
+            links.push(Link {
+                name: interface.name,
+                index,
+                loopback,
+                addresses: vec![interface.addr],
+            });
+        }
+    }
+    links.sort_by_key(|link| !link.loopback);
+    links
+}
+
+#[cfg(test)]
+pub(super) fn link(index: u32, loopback: bool, networks: &[(Ipv4Addr, u8)]) -> Link {
+    let addresses = networks.iter().map(|&(ip, prefixlen)| {
+        let netmask = u32::MAX.checked_shl(u32::from(32 - prefixlen)).unwrap_or(0);
+        IfAddr::V4(if_addrs::Ifv4Addr {
+            ip,
+            netmask: Ipv4Addr::from_bits(netmask),
+            prefixlen,
+            broadcast: None,
+        })
+    });
+    Link {
+        name: format!("test{index}"),
+        index,
+        loopback,
+        addresses: addresses.collect(),
+    }
+}

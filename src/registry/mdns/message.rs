@@ -1,0 +1,283 @@
+//! The question that a one-shot querier asks (RFC 6762 §5.1) and the reply that it gets (§6.7).
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use simple_dns::rdata::{RData, TXT};
+use simple_dns::{
+    CLASS, Name, Packet, PacketFlag, QCLASS, QTYPE, Question, ResourceRecord, SimpleDnsError, TYPE,
+};
+
+use super::SERVICE_TYPE;
+use super::txt::Record;
+
+/// Most instances taken from one reply: a legal message of 9,000 bytes holds fewer that are complete.
+const INSTANCES_MAX: usize = 64;
+
+/// One instance that a reply describes in full.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Answer {
+    pub(super) record: Record,
+    pub(super) port: u16,
+    pub(super) addresses: Vec<IpAddr>,
+}
+
+/// A query with this `id` for the instances of the service type.
+pub(super) fn question(id: u16) -> Result<Vec<u8>, SimpleDnsError> {
+    let name = Name::new(SERVICE_TYPE.trim_end_matches('.'))?;
+    let mut packet = Packet::new_query(id);
+    // Not the QU bit: a query from another port than 5353 is answered by unicast because of that port (§6.7).
+    packet.questions.push(Question::new(
+        name,
+        QTYPE::TYPE(TYPE::PTR),
+        QCLASS::CLASS(CLASS::IN),
+        false,
+    ));
+    packet.build_bytes_vec()
+}
+
+/// The instances that the reply to query `id` describes; none when it is no such reply, or malformed.
+///
+/// PTR records count in the answer section, SRV, TXT and address records wherever they stand (§12.1 of RFC 6763 asks
+/// responders to add them). An instance that lacks one is left out: the browse beside this asks for what is missing.
+pub(super) fn answers(id: u16, bytes: &[u8]) -> Vec<Answer> {
+    let packet = match Packet::parse(bytes) {
+        Ok(packet) => packet,
+        Err(error) => {
+            tracing::trace!(%error, "a malformed reply is ignored");
+            return Vec::new();
+        }
+    };
+    // RFC 6762 §6.7 asks that the id be repeated; a responder that keeps to §18.1 alone sends zero.
+    if !packet.has_flags(PacketFlag::RESPONSE) || ![id, 0].contains(&packet.id()) {
+        return Vec::new();
+    }
+    let records = Records::index(&packet);
+    let service = labels_of(SERVICE_TYPE);
+    let pointers = packet
+        .answers
+        .iter()
+        .filter(|record| record.ttl > 0 && labels(&record.name) == service);
+    pointers
+        .filter_map(|pointer| match &pointer.rdata {
+            RData::PTR(target) => records.describe(&labels(&target.0)),
+            _ => None,
+        })
+        .take(INSTANCES_MAX)
+        .collect()
+}
+
+/// A name's labels, in lower case: names are compared without case (RFC 1035 §2.3.3).
+type Labels = Vec<Vec<u8>>;
+
+fn labels(name: &Name) -> Labels {
+    name.as_bytes().map(<[u8]>::to_ascii_lowercase).collect()
+}
+
+fn labels_of(name: &str) -> Labels {
+    name.trim_end_matches('.')
+        .split('.')
+        .map(|label| label.to_ascii_lowercase().into_bytes())
+        .collect()
+}
+
+/// A reply's records by name.
+#[derive(Default)]
+struct Records<'a> {
+    services: HashMap<Labels, (u16, Labels)>,
+    texts: HashMap<Labels, &'a TXT<'a>>,
+    addresses: HashMap<Labels, Vec<IpAddr>>,
+}
+
+impl<'a> Records<'a> {
+    fn index(packet: &'a Packet<'a>) -> Self {
+        let mut records = Self::default();
+        for record in packet.answers.iter().chain(&packet.additional_records) {
+            records.add(record);
+        }
+        records
+    }
+
+    /// Takes in `record`. A time to live of zero is a goodbye (RFC 6762 §10.1), no announcement.
+    fn add(&mut self, record: &'a ResourceRecord<'a>) {
+        if record.class != CLASS::IN || record.ttl == 0 {
+            return;
+        }
+        let mut at = |ip| {
+            self.addresses
+                .entry(labels(&record.name))
+                .or_default()
+                .push(ip);
+        };
+        match &record.rdata {
+            RData::A(a) => at(IpAddr::V4(Ipv4Addr::from_bits(a.address))),
+            RData::AAAA(aaaa) => at(IpAddr::V6(Ipv6Addr::from_bits(aaaa.address))),
+            RData::SRV(srv) => {
+                self.services
+                    .insert(labels(&record.name), (srv.port, labels(&srv.target)));
+            }
+            RData::TXT(txt) => {
+                self.texts.insert(labels(&record.name), txt);
+            }
+            _ => {}
+        }
+    }
+
+    fn describe(&self, instance: &Labels) -> Option<Answer> {
+        let (port, host) = self.services.get(instance)?;
+        let pairs: Vec<_> = self.texts.get(instance)?.iter_raw().collect();
+        Some(Answer {
+            record: Record::parse(&pairs)?,
+            port: *port,
+            addresses: self.addresses.get(host)?.clone(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use simple_dns::rdata::{A, PTR, SRV};
+
+    use super::*;
+
+    const ID: u16 = 0x2a17;
+    const INSTANCE: &str = "shippy-1._shippy._tcp.local";
+
+    fn name(text: &str) -> Name<'_> {
+        Name::new_unchecked(text)
+    }
+
+    fn record<'a>(owner: &'a str, ttl: u32, data: RData<'a>) -> ResourceRecord<'a> {
+        ResourceRecord::new(name(owner), CLASS::IN, ttl, data)
+    }
+
+    fn pointer(ttl: u32) -> ResourceRecord<'static> {
+        record("_SHIPPY._tcp.local", ttl, RData::PTR(PTR(name(INSTANCE))))
+    }
+
+    /// What a responder adds to its answer: SRV, TXT and A.
+    fn additionals() -> Vec<ResourceRecord<'static>> {
+        let mut txt = TXT::new();
+        for pair in [
+            "txtvers=1",
+            "id=one",
+            "service=s",
+            "version=1",
+            "register=r",
+            "kind=single",
+            "tls=0",
+        ] {
+            txt.add_string(pair).unwrap();
+        }
+        let srv = SRV {
+            priority: 0,
+            weight: 0,
+            port: 50051,
+            target: name("Shippy-1.local"),
+        };
+        let address = Ipv4Addr::LOCALHOST.to_bits();
+        vec![
+            record("shippy-1._shippy._TCP.local", 10, RData::SRV(srv)),
+            record(INSTANCE, 10, RData::TXT(txt)),
+            record("shippy-1.local", 10, RData::A(A { address })),
+        ]
+    }
+
+    fn reply(id: u16, answers: Vec<ResourceRecord>, additionals: Vec<ResourceRecord>) -> Vec<u8> {
+        let mut packet = Packet::new_reply(id);
+        packet.answers = answers;
+        packet.additional_records = additionals;
+        packet.build_bytes_vec_compressed().unwrap()
+    }
+
+    #[test]
+    fn a_question_asks_for_the_service_type() {
+        let bytes = question(ID).unwrap();
+        let packet = Packet::parse(&bytes).unwrap();
+        assert_eq!(packet.id(), ID);
+        assert!(!packet.has_flags(PacketFlag::RESPONSE));
+        assert_eq!(packet.questions[0].qname.to_string(), "_shippy._tcp.local");
+        assert!(!packet.questions[0].unicast_response);
+    }
+
+    #[test]
+    fn a_reply_is_read_whatever_the_case_of_its_names() {
+        let found = answers(ID, &reply(ID, vec![pointer(10)], additionals()));
+        assert_eq!(found.len(), 1);
+        assert_eq!((found[0].record.id.as_str(), found[0].port), ("one", 50051));
+        assert_eq!(found[0].addresses, [IpAddr::V4(Ipv4Addr::LOCALHOST)]);
+        assert_eq!(
+            answers(ID, &reply(0, vec![pointer(10)], additionals())),
+            found
+        );
+    }
+
+    #[test]
+    fn what_is_no_reply_to_the_question_is_ignored() {
+        let none: [Answer; 0] = [];
+        assert_eq!(
+            answers(ID, &reply(ID + 1, vec![pointer(10)], additionals())),
+            none,
+            "another's id"
+        );
+        assert_eq!(
+            answers(ID, &reply(ID, vec![], additionals())),
+            none,
+            "no pointer"
+        );
+        assert_eq!(
+            answers(ID, &reply(ID, vec![pointer(0)], additionals())),
+            none,
+            "a goodbye"
+        );
+        let mut question = Packet::new_query(ID);
+        question.answers = vec![pointer(10)];
+        question.additional_records = additionals();
+        assert_eq!(
+            answers(ID, &question.build_bytes_vec().unwrap()),
+            none,
+            "a question"
+        );
+    }
+
+    #[test]
+    fn an_instance_that_lacks_a_record_is_left_to_the_browse() {
+        for missing in 0..additionals().len() {
+            let mut fewer = additionals();
+            let gone = fewer.remove(missing);
+            assert_eq!(
+                answers(ID, &reply(ID, vec![pointer(10)], fewer)),
+                [],
+                "without {gone:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_reply_full_of_pointers_yields_a_bounded_number() {
+        let found = answers(ID, &reply(ID, vec![pointer(10); 500], additionals()));
+        assert_eq!(found.len(), INSTANCES_MAX);
+    }
+
+    proptest! {
+        #[test]
+        fn no_datagram_upsets_the_reader(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
+            answers(ID, &bytes);
+        }
+
+        #[test]
+        fn no_damage_to_a_reply_upsets_the_reader(
+            damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
+            length in any::<prop::sample::Index>(),
+        ) {
+            let mut bytes = reply(ID, vec![pointer(10)], additionals());
+            for (at, byte) in damage {
+                let at = at.index(bytes.len());
+                bytes[at] = byte;
+            }
+            answers(ID, &bytes);
+            answers(ID, &bytes[..length.index(bytes.len())]);
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! Which addresses to announce, and where.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use tokio::net::lookup_host;
+use tokio::time::timeout;
+
+use super::interfaces::{Link, Reach};
+use crate::registry::RegistryError;
+
+/// How long the name of an advertised host may take to resolve.
+const RESOLVE_DEADLINE: Duration = Duration::from_secs(2);
+
+/// What an announcement offers to connect to.
+///
+/// | the server's addresses | announced |
+/// |---|---|
+/// | loopback alone | on loopback alone, as they are |
+/// | `0.0.0.0`, `[::]` | on every interface, that interface's own addresses; IPv6 ones for `[::]` alone |
+/// | an address of this machine | on the interface that holds it |
+/// | any other (behind a NAT, or a published container port) | on every interface, spelled out in the TXT record |
+///
+/// The last is spelled out because address records are only announced in the subnet that they belong to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Offer {
+    /// The port of the SRV record.
+    pub(super) port: u16,
+    /// Where to announce.
+    pub(super) reach: Reach,
+    /// For the TXT record: where to connect instead of the address records. Empty: where they say.
+    pub(super) spelled_out: Vec<SocketAddr>,
+    addresses: Vec<IpAddr>,
+}
+
+impl Offer {
+    /// What to announce of a server at `addresses`, on a machine with `links`. A host name is resolved, once.
+    ///
+    /// # Errors
+    ///
+    /// [`RegistryError::Mdns`] when there is no address, an address is unsound, a name does not resolve in time, or
+    /// ports differ: an announcement has one (its SRV record's).
+    pub(super) async fn new(addresses: &[String], links: &[Link]) -> Result<Self, RegistryError> {
+        let mut resolved = Vec::new();
+        for address in addresses {
+            resolved.extend(resolve(address).await?);
+        }
+        Self::of(&resolved, links)
+    }
+
+    fn of(addresses: &[SocketAddr], links: &[Link]) -> Result<Self, RegistryError> {
+        let Some(first) = addresses.first() else {
+            return Err(RegistryError::Mdns(
+                "there is no address to announce".to_owned(),
+            ));
+        };
+        let port = first.port();
+        if let Some(other) = addresses.iter().find(|address| address.port() != port) {
+            let text = format!(
+                "could not announce {first} and {other} together: an announcement has one port"
+            );
+            return Err(RegistryError::Mdns(text));
+        }
+        if port == 0 {
+            return Err(RegistryError::Mdns(format!(
+                "could not announce {first}: port 0 is none"
+            )));
+        }
+        let ips: Vec<IpAddr> = addresses
+            .iter()
+            .map(|address| address.ip().to_canonical())
+            .collect();
+        let reach = if ips.iter().all(IpAddr::is_loopback) {
+            Reach::Loopback
+        } else {
+            Reach::Everywhere
+        };
+        let here = |ip: IpAddr| ip.is_loopback() || links.iter().any(|link| link.holds(ip));
+        let as_held = ips.iter().any(IpAddr::is_unspecified) || ips.iter().all(|&ip| here(ip));
+        let spelled_out = if as_held {
+            Vec::new()
+        } else {
+            ips.iter().map(|&ip| SocketAddr::new(ip, port)).collect()
+        };
+        Ok(Self {
+            port,
+            reach,
+            spelled_out,
+            addresses: ips,
+        })
+    }
+
+    /// The addresses to announce whether an interface lists them or not: those of loopback, all of 127.0.0.0/8 being
+    /// local while only 127.0.0.1 is listed.
+    pub(super) fn fixed(&self) -> Vec<IpAddr> {
+        self.addresses
+            .iter()
+            .copied()
+            .filter(IpAddr::is_loopback)
+            .collect()
+    }
+
+    /// Whether to announce `ip`, an interface's address, on that interface, now or when it appears.
+    pub(super) fn covers(&self, ip: IpAddr) -> bool {
+        if !self.spelled_out.is_empty() {
+            return true;
+        }
+        self.addresses.iter().any(|address| match address {
+            IpAddr::V4(v4) if v4.is_unspecified() => ip.is_ipv4(),
+            IpAddr::V6(v6) if v6.is_unspecified() => true,
+            address => *address == ip,
+        })
+    }
+}
+
+/// The addresses that `HOST:PORT` stands for.
+async fn resolve(address: &str) -> Result<Vec<SocketAddr>, RegistryError> {
+    if let Ok(address) = address.parse() {
+        return Ok(vec![address]);
+    }
+    let failed = |reason: String| {
+        RegistryError::Mdns(format!(
+            "could not resolve the address {address:?}: {reason}"
+        ))
+    };
+    match timeout(RESOLVE_DEADLINE, lookup_host(address)).await {
+        Ok(Ok(addresses)) => Ok(addresses.collect()),
+        Ok(Err(error)) => Err(failed(error.to_string())),
+        Err(_) => Err(failed(format!("no answer within {RESOLVE_DEADLINE:?}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::super::interfaces::link;
+    use super::*;
+
+    fn offer(addresses: &[&str]) -> Result<Offer, RegistryError> {
+        let links = [
+            link(1, true, &[(Ipv4Addr::LOCALHOST, 8)]),
+            link(2, false, &[(Ipv4Addr::new(10, 0, 0, 5), 24)]),
+        ];
+        let addresses: Vec<SocketAddr> = addresses
+            .iter()
+            .map(|address| address.parse().unwrap())
+            .collect();
+        Offer::of(&addresses, &links)
+    }
+
+    fn covers(offer: &Offer, ip: &str) -> bool {
+        offer.covers(ip.parse().unwrap())
+    }
+
+    #[test]
+    fn a_server_on_loopback_is_announced_there_alone() {
+        let offer = offer(&["127.0.0.5:7", "[::1]:7"]).unwrap();
+        assert_eq!(offer.reach, Reach::Loopback);
+        assert_eq!(
+            offer.fixed(),
+            [
+                "127.0.0.5".parse::<IpAddr>().unwrap(),
+                "::1".parse().unwrap()
+            ]
+        );
+        assert!(!covers(&offer, "10.0.0.5") && !covers(&offer, "127.0.0.1"));
+    }
+
+    #[test]
+    fn an_unspecified_address_stands_for_all_of_its_family() {
+        let v4 = offer(&["0.0.0.0:7"]).unwrap();
+        assert_eq!(v4.reach, Reach::Everywhere);
+        assert!(covers(&v4, "10.0.0.5") && covers(&v4, "127.0.0.1") && !covers(&v4, "2001:db8::5"));
+        let both = offer(&["[::]:7"]).unwrap();
+        assert!(covers(&both, "10.0.0.5") && covers(&both, "2001:db8::5"));
+        assert_eq!((v4.spelled_out, both.spelled_out), (vec![], vec![]));
+    }
+
+    #[test]
+    fn an_address_of_this_machine_is_announced_where_it_is_held() {
+        let offer = offer(&["10.0.0.5:7"]).unwrap();
+        assert_eq!(offer.reach, Reach::Everywhere);
+        assert!(
+            covers(&offer, "10.0.0.5")
+                && !covers(&offer, "172.17.0.1")
+                && !covers(&offer, "127.0.0.1")
+        );
+        assert_eq!(offer.spelled_out, []);
+    }
+
+    #[test]
+    fn an_address_of_another_machine_is_spelled_out_on_every_interface() {
+        let offer = offer(&["203.0.113.9:7"]).unwrap();
+        assert_eq!(offer.spelled_out, ["203.0.113.9:7".parse().unwrap()]);
+        assert!(covers(&offer, "10.0.0.5") && covers(&offer, "127.0.0.1"));
+    }
+
+    #[test]
+    fn what_cannot_be_announced_is_refused() {
+        assert!(offer(&[]).is_err());
+        assert!(offer(&["127.0.0.1:0"]).is_err());
+        let two_ports = offer(&["10.0.0.5:7", "10.0.0.5:8"])
+            .unwrap_err()
+            .to_string();
+        assert!(two_ports.contains("one port"), "{two_ports}");
+    }
+
+    #[tokio::test]
+    async fn a_name_is_resolved_and_an_unsound_address_named() {
+        let offer = Offer::new(&["localhost:7".to_owned()], &[]).await.unwrap();
+        assert_eq!(offer.reach, Reach::Loopback);
+        let error = Offer::new(&["no port".to_owned()], &[])
+            .await
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("\"no port\""), "{error}");
+    }
+}

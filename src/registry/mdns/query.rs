@@ -1,0 +1,193 @@
+//! The one-shot query (RFC 6762 §5.1): asked by multicast from a port of its own, answered by unicast (§6.7).
+//!
+//! A responder multicasts an answer at most once a second on an interface, so whoever asks right after somebody else
+//! would wait that long. A unicast answer is not limited, and takes a few milliseconds.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket as StdSocket};
+use std::task::{Context, Poll};
+
+use socket2::SockRef;
+use tokio::io::ReadBuf;
+use tokio::net::UdpSocket;
+
+use super::found::Sighting;
+use super::interfaces::Link;
+use super::message;
+
+/// The group of multicast DNS (RFC 6762 §3).
+const GROUP_V4: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 251);
+const GROUP_V6: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0xfb);
+/// The time to live of everything that multicast DNS sends (RFC 6762 §11).
+const HOPS: u32 = 255;
+/// The longest message (RFC 6762 §17) and one byte more, by which a longer one is told apart.
+pub(super) const MESSAGE_MAX: usize = 9_000;
+/// How often to read from a socket that reports errors before turning to the next.
+const RECEIVE_ATTEMPTS: u32 = 4;
+/// Most addresses asked from: a machine that runs containers has dozens of interfaces, seldom more.
+const SOCKETS_MAX: usize = 64;
+
+/// A question under way: a socket for each address to ask from.
+#[derive(Debug)]
+pub(super) struct Query {
+    id: u16,
+    port: u16,
+    sockets: Vec<Socket>,
+}
+
+#[derive(Debug)]
+struct Socket {
+    udp: UdpSocket,
+    /// The address that it is bound to, whereby it hears what is sent to that address alone.
+    from: IpAddr,
+    /// The interface that it asks on.
+    link: u32,
+    group: SocketAddr,
+}
+
+impl Query {
+    /// A query to be sent to the multicast DNS port `port`.
+    pub(super) fn new(port: u16) -> Self {
+        let [.., high, low] = *uuid::Uuid::now_v7().as_bytes();
+        Self {
+            id: u16::from_be_bytes([high, low]),
+            port,
+            sockets: Vec::new(),
+        }
+    }
+
+    /// Asks on each of `links`. The number of questions that went out.
+    pub(super) fn ask(&mut self, links: &[Link]) -> usize {
+        self.follow(links);
+        let question = match message::question(self.id) {
+            Ok(question) => question,
+            Err(error) => {
+                tracing::debug!(%error, "could not write the question");
+                return 0;
+            }
+        };
+        let sent = self.sockets.iter().filter(|socket| socket.send(&question));
+        sent.count()
+    }
+
+    /// Opens a socket for each address of `links` that has none and closes those whose address is gone.
+    fn follow(&mut self, links: &[Link]) {
+        let wanted = links.iter().flat_map(|link| {
+            let v6 = link.ipv6().map(IpAddr::V6);
+            link.ipv4()
+                .map(IpAddr::V4)
+                .chain(v6)
+                .map(|from| (from, link.index))
+        });
+        let wanted: Vec<(IpAddr, u32)> = wanted.take(SOCKETS_MAX).collect();
+        self.sockets
+            .retain(|socket| wanted.contains(&(socket.from, socket.link)));
+        for (from, link) in wanted {
+            if self
+                .sockets
+                .iter()
+                .any(|socket| (socket.from, socket.link) == (from, link))
+            {
+                continue;
+            }
+            match Socket::open(from, link, self.port) {
+                Ok(socket) => self.sockets.push(socket),
+                Err(error) => tracing::debug!(%from, %error, "could not open a socket to ask from"),
+            }
+        }
+    }
+
+    /// Waits for the next reply and returns the instances that it describes: none, when it is of no use.
+    ///
+    /// Losing the future loses nothing. It never ends while there is no socket.
+    pub(super) async fn replies(&self, buffer: &mut [u8]) -> Vec<Sighting> {
+        let (socket, length, sender) =
+            std::future::poll_fn(|context| self.poll(context, buffer)).await;
+        if sender.port() != self.port || length >= MESSAGE_MAX {
+            tracing::trace!(%sender, length, "a datagram that is no reply is ignored");
+            return Vec::new();
+        }
+        let link = self.sockets[socket].link;
+        let answers = message::answers(self.id, &buffer[..length]).into_iter();
+        answers
+            .map(|answer| Sighting {
+                record: answer.record,
+                port: answer.port,
+                places: answer.addresses.into_iter().map(|ip| (ip, link)).collect(),
+                heard_on: vec![link],
+            })
+            .collect()
+    }
+
+    /// The next datagram: on which socket, how long, from whom.
+    fn poll(
+        &self,
+        context: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<(usize, usize, SocketAddr)> {
+        for (index, socket) in self.sockets.iter().enumerate() {
+            let mut read = ReadBuf::new(buffer);
+            // An error is an earlier question's (ICMP unreachable): the socket lives on.
+            for _ in 0..RECEIVE_ATTEMPTS {
+                match socket.udp.poll_recv_from(context, &mut read) {
+                    Poll::Ready(Ok(sender)) => {
+                        return Poll::Ready((index, read.filled().len(), sender));
+                    }
+                    Poll::Ready(Err(error)) => tracing::trace!(%error, "could not receive"),
+                    Poll::Pending => break,
+                }
+            }
+        }
+        Poll::Pending
+    }
+}
+
+impl Socket {
+    /// A socket that asks from the address `from` on the interface `link`.
+    ///
+    /// It is bound to that address: one of loopback then hears nothing from the network, which is what makes "heard on
+    /// loopback" true, and no datagram for the group reaches it.
+    fn open(from: IpAddr, link: u32, port: u16) -> io::Result<Self> {
+        let (local, group) = match from {
+            IpAddr::V4(_) => (SocketAddr::new(from, 0), SocketAddr::from((GROUP_V4, port))),
+            IpAddr::V6(ip) => (
+                SocketAddrV6::new(ip, 0, 0, if ip.is_unicast_link_local() { link } else { 0 })
+                    .into(),
+                SocketAddrV6::new(GROUP_V6, port, 0, link).into(),
+            ),
+        };
+        let udp = StdSocket::bind(local)?;
+        udp.set_nonblocking(true)?;
+        let options = SockRef::from(&udp);
+        match from {
+            IpAddr::V4(ip) => {
+                options.set_multicast_if_v4(&ip)?;
+                options.set_multicast_ttl_v4(HOPS)?;
+                options.set_multicast_loop_v4(true)?;
+            }
+            IpAddr::V6(_) => {
+                options.set_multicast_if_v6(link)?;
+                options.set_multicast_hops_v6(HOPS)?;
+                options.set_multicast_loop_v6(true)?;
+            }
+        }
+        Ok(Self {
+            udp: UdpSocket::from_std(udp)?,
+            from,
+            link,
+            group,
+        })
+    }
+
+    /// Sends `question` to the group; false when the interface does not carry it.
+    fn send(&self, question: &[u8]) -> bool {
+        // Past tokio: it would first wait to be told that the fresh socket can be written to.
+        match SockRef::from(&self.udp).send_to(question, &self.group.into()) {
+            Ok(_) => true,
+            Err(error) => {
+                tracing::debug!(from = %self.from, %error, "could not ask");
+                false
+            }
+        }
+    }
+}

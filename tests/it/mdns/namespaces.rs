@@ -1,0 +1,310 @@
+//! Networks of our own: namespaces joined by virtual cables, so that nothing is said on a real network.
+//!
+//! Run as root with `cargo test --test it -- --ignored namespace`.
+
+use std::fs::File;
+use std::future::Future;
+use std::net::{Ipv4Addr, UdpSocket};
+use std::os::fd::AsFd;
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+use std::time::{Duration, Instant as Clock};
+
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use shippy::registry::mdns::Mdns;
+use shippy::registry::{Registry, RegistryError};
+use socket2::{Domain, Socket, Type};
+
+use super::{NEVER, PORT, SOON, all_within, first, instance};
+
+const GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 251);
+
+/// A network namespace, deleted when this is dropped.
+struct Namespace {
+    name: String,
+}
+
+impl Namespace {
+    fn new() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("shippy-{}-{number}", std::process::id());
+        ip(&["netns", "add", &name]);
+        Self { name }
+    }
+
+    /// One whose loopback interface is up.
+    fn with_loopback() -> Self {
+        let namespace = Self::new();
+        namespace.ip(&["link", "set", "lo", "up"]);
+        namespace
+    }
+
+    /// Runs `ip` inside.
+    fn ip(&self, arguments: &[&str]) {
+        ip(&[&["-n", &self.name], arguments].concat());
+    }
+
+    /// Lays a cable to `other`: an interface `cable` on each side, with an address each, in CIDR notation.
+    fn connect(&self, cable: &str, address: &str, other: &Self, other_address: &str) {
+        self.ip(&[
+            "link",
+            "add",
+            cable,
+            "type",
+            "veth",
+            "peer",
+            "name",
+            cable,
+            "netns",
+            &other.name,
+        ]);
+        for (side, address) in [(self, address), (other, other_address)] {
+            side.add_address(cable, address);
+            side.ip(&["link", "set", cable, "up"]);
+        }
+        for side in [self, other] {
+            side.await_carrier(cable);
+        }
+    }
+
+    /// The kernel notices a new cable's carrier in its own time; an interface without one takes no part.
+    fn await_carrier(&self, cable: &str) {
+        let deadline = Clock::now() + SOON;
+        loop {
+            let show = ["-n", &self.name, "-o", "link", "show", cable];
+            let shown = Command::new("ip").args(show).output().unwrap().stdout;
+            if String::from_utf8_lossy(&shown).contains("state UP") {
+                return;
+            }
+            assert!(Clock::now() < deadline, "no carrier on {cable}");
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    fn add_address(&self, interface: &str, address: &str) {
+        let nodad: &[&str] = if address.contains(':') {
+            &["nodad"]
+        } else {
+            &[]
+        };
+        self.ip(&[&["address", "add", address, "dev", interface], nodad].concat());
+    }
+
+    /// Runs `work` in a thread inside.
+    fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        thread::scope(|scope| {
+            let inside = scope.spawn(|| {
+                let link = File::open(format!("/run/netns/{}", self.name)).unwrap();
+                move_into_link_name_space(link.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
+                work()
+            });
+            inside
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
+    }
+
+    /// Runs the future that `work` returns on a runtime inside.
+    fn run_async<T: Send, F: Future<Output = T>>(&self, work: impl FnOnce() -> F + Send) -> T {
+        self.run(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
+            runtime.block_on(work())
+        })
+    }
+
+    /// Announces a server at `addresses`; its service's name, and what keeps it announced.
+    fn announce(&self, addresses: &[&str]) -> (String, Mdns) {
+        let announced = instance(addresses);
+        self.run_async(|| async move {
+            let server = Mdns::with_port(PORT);
+            server.announce(&announced).await.unwrap();
+            (announced.name, server)
+        })
+    }
+
+    /// The addresses that are known of the service `name` after a while.
+    fn addresses_of(&self, name: &str) -> Vec<String> {
+        let found =
+            self.run_async(|| async { all_within(NEVER, &Mdns::with_port(PORT), name).await });
+        found
+            .into_iter()
+            .next_back()
+            .map(|instance| instance.addresses)
+            .unwrap_or_default()
+    }
+}
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        let _ended = Command::new("ip")
+            .args(["netns", "delete", &self.name])
+            .status();
+    }
+}
+
+fn ip(arguments: &[&str]) {
+    let status = Command::new("ip").args(arguments).status().unwrap();
+    assert!(status.success(), "ip {}", arguments.join(" "));
+}
+
+/// A socket on the multicast DNS port that has joined the group on the interfaces of `members` alone.
+fn bystander(members: &[Ipv4Addr]) -> UdpSocket {
+    let socket = Socket::new(Domain::IPV4, Type::DGRAM, None).unwrap();
+    socket.set_reuse_address(true).unwrap();
+    socket.set_reuse_port(true).unwrap();
+    socket
+        .bind(&std::net::SocketAddr::from(([0, 0, 0, 0], PORT)).into())
+        .unwrap();
+    let socket = UdpSocket::from(socket);
+    for member in members {
+        socket.join_multicast_v4(&GROUP, member).unwrap();
+    }
+    socket.set_read_timeout(Some(NEVER)).unwrap();
+    socket
+}
+
+#[test]
+#[ignore = "needs root and network namespaces"]
+fn namespace_a_server_on_loopback_never_answers_the_network() {
+    let (here, there) = (Namespace::with_loopback(), Namespace::with_loopback());
+    here.connect("cable", "10.77.0.1/24", &there, "10.77.0.2/24");
+    // Another process that joins the group has the kernel hand its datagrams to sockets that have not.
+    let _joined = here.run(|| bystander(&[Ipv4Addr::new(10, 77, 0, 1)]));
+    let unjoined = here.run(|| bystander(&[Ipv4Addr::LOCALHOST]));
+    let (closed, _server) = here.announce(&["127.0.0.1:50051"]);
+    while unjoined.recv(&mut [0; 9_000]).is_ok() {}
+
+    assert_eq!(there.addresses_of(&closed), [""; 0]);
+    assert!(
+        unjoined.recv(&mut [0; 9_000]).is_ok(),
+        "the question must have got as far as that"
+    );
+    assert!(!there.run(|| answers_by_unicast(Ipv4Addr::new(10, 77, 0, 1))));
+
+    assert_eq!(here.addresses_of(&closed), ["127.0.0.1:50051"]);
+    let (open, _server) = here.announce(&["0.0.0.0:50052"]);
+    assert_eq!(there.addresses_of(&open), ["10.77.0.1:50052"]);
+}
+
+/// Whether a question that is sent to `host` itself instead of the group (RFC 6762 §5.5) is answered.
+fn answers_by_unicast(host: Ipv4Addr) -> bool {
+    const QUESTION: &[u8] =
+        b"\x12\x34\0\0\0\x01\0\0\0\0\0\0\x07_shippy\x04_tcp\x05local\0\0\x0c\0\x01";
+    let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+    socket.set_read_timeout(Some(NEVER)).unwrap();
+    socket.send_to(QUESTION, (host, PORT)).unwrap();
+    socket.recv(&mut [0; 9_000]).is_ok()
+}
+
+#[test]
+#[ignore = "needs root and network namespaces"]
+fn namespace_each_interface_hears_of_its_own_addresses() {
+    let (server, left, right) = (
+        Namespace::with_loopback(),
+        Namespace::with_loopback(),
+        Namespace::with_loopback(),
+    );
+    server.connect("left", "10.77.1.1/24", &left, "10.77.1.2/24");
+    server.connect("right", "10.77.2.1/24", &right, "10.77.2.2/24");
+    server.add_address("left", "fd77:1::1/64");
+    left.add_address("left", "fd77:1::2/64");
+
+    let (ipv4, _first) = server.announce(&["0.0.0.0:50051"]);
+    assert_eq!(left.addresses_of(&ipv4), ["10.77.1.1:50051"]);
+    assert_eq!(right.addresses_of(&ipv4), ["10.77.2.1:50051"]);
+    let mut own = server.addresses_of(&ipv4);
+    own[1..].sort();
+    assert_eq!(
+        own,
+        ["127.0.0.1:50051", "10.77.1.1:50051", "10.77.2.1:50051"]
+    );
+
+    let (both, _second) = server.announce(&["[::]:50052"]);
+    assert_eq!(
+        left.addresses_of(&both),
+        ["10.77.1.1:50052", "[fd77:1::1]:50052"]
+    );
+    assert_eq!(right.addresses_of(&both), ["10.77.2.1:50052"]);
+
+    let (held, _third) = server.announce(&["10.77.2.1:50053"]);
+    assert_eq!(right.addresses_of(&held), ["10.77.2.1:50053"]);
+    assert_eq!(left.addresses_of(&held), [""; 0]);
+
+    let (published, _fourth) = server.announce(&["203.0.113.9:50054"]);
+    assert_eq!(left.addresses_of(&published), ["203.0.113.9:50054"]);
+    assert_eq!(right.addresses_of(&published), ["203.0.113.9:50054"]);
+}
+
+#[test]
+#[ignore = "needs root and network namespaces"]
+fn namespace_without_ipv6_all_works() {
+    let (here, there) = (Namespace::new(), Namespace::new());
+    for side in [&here, &there] {
+        side.run(|| std::fs::write("/proc/sys/net/ipv6/conf/all/disable_ipv6", "1").unwrap());
+        side.ip(&["link", "set", "lo", "up"]);
+    }
+    here.connect("cable", "10.77.3.1/24", &there, "10.77.3.2/24");
+    let (name, server) = here.announce(&["[::]:50051"]);
+    assert_eq!(there.addresses_of(&name), ["10.77.3.1:50051"]);
+    here.run_async(|| async { server.withdraw().await.unwrap() });
+    assert_eq!(there.addresses_of(&name), [""; 0]);
+}
+
+#[test]
+#[ignore = "needs root and network namespaces"]
+fn namespace_without_an_interface_is_said_at_once_and_mended_when_one_comes_up() {
+    let here = Namespace::new();
+    let announced = instance(&["0.0.0.0:50051"]);
+    let start = Clock::now();
+    let server = here.run_async(|| async {
+        let registry = Mdns::with_port(PORT);
+        let error = registry.announce(&announced).await.unwrap_err();
+        assert!(matches!(error, RegistryError::NoMulticast(_)), "{error}");
+        let error = first(&registry, &announced.name).await.unwrap_err();
+        assert!(matches!(error, RegistryError::NoMulticast(_)), "{error}");
+        assert!(
+            registry.describe().contains("no network interface"),
+            "{}",
+            registry.describe()
+        );
+        registry
+    });
+    assert!(
+        start.elapsed() < Duration::from_secs(1),
+        "took {:?}",
+        start.elapsed()
+    );
+
+    here.ip(&["link", "set", "lo", "up"]);
+    // The responder looks for new interfaces every 5 s.
+    let deadline = Clock::now() + SOON * 3;
+    while here.addresses_of(&announced.name).is_empty() {
+        assert!(
+            Clock::now() < deadline,
+            "not announced on the interface that came up"
+        );
+    }
+    here.run_async(|| async { server.withdraw().await.unwrap() });
+}
+
+#[test]
+#[ignore = "needs root and network namespaces"]
+fn namespace_a_firewall_that_drops_unicast_replies_leaves_the_browse() {
+    let (here, there) = (Namespace::with_loopback(), Namespace::with_loopback());
+    here.connect("cable", "10.77.4.1/24", &there, "10.77.4.2/24");
+    // What a desktop firewall does: multicast DNS may come in on its own port, all else only when it is related.
+    let rule = format!("-A INPUT -i cable -p udp ! --dport {PORT} -j DROP");
+    let iptables = ["netns", "exec", &there.name, "iptables"];
+    ip(&iptables
+        .into_iter()
+        .chain(rule.split(' '))
+        .collect::<Vec<_>>());
+    let (name, _server) = here.announce(&["0.0.0.0:50051"]);
+    let found = there.run_async(|| async { first(&Mdns::with_port(PORT), &name).await.unwrap() });
+    assert_eq!(found.addresses, ["10.77.4.1:50051"]);
+}
