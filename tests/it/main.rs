@@ -1,3 +1,5 @@
 //! What the whole of shippy does, tested from outside.
 
 mod mdns;
+mod serve;
+mod support;

@@ -1,0 +1,244 @@
+//! What the tests share: the built binary, and servers that end with their test.
+
+use std::{
+    fs::File,
+    io::{BufRead as _, BufReader},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Output, Stdio},
+    sync::mpsc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use shippy::proto::shipping_service_client::ShippingServiceClient;
+use tempfile::TempDir;
+use tonic::transport::{Channel, Endpoint};
+
+/// How long a thing that takes milliseconds may take on a machine that is busy.
+pub(crate) const SOON: Duration = Duration::from_secs(20);
+
+/// `shippy` with nothing configured: no setting of the machine reaches it, and `home` is where it keeps its things.
+pub(crate) fn shippy(home: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_shippy"));
+    unconfigured(&mut command, home);
+    command
+}
+
+/// Takes away what the machine's environment would say to shippy.
+pub(crate) fn unconfigured(command: &mut Command, home: &Path) {
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        let prefixes = ["MICRO_", "SHIPPY_", "XDG_"];
+        if text == "STATE_DIRECTORY" || prefixes.iter().any(|prefix| text.starts_with(prefix)) {
+            command.env_remove(&name);
+        }
+    }
+    command.env("HOME", home).stdin(Stdio::null());
+}
+
+/// Runs `command` to its end and returns what it said, as text.
+pub(crate) fn run(command: &mut Command) -> Ran {
+    let output = command
+        .output()
+        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    Ran::new(format!("{command:?}"), output)
+}
+
+/// How a command ended and what it said.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    pub(crate) command: String,
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Ran {
+    pub(crate) fn new(command: String, output: Output) -> Self {
+        let text = |bytes| String::from_utf8(bytes).expect("shippy prints UTF-8");
+        Self {
+            command,
+            code: output.status.code(),
+            stdout: text(output.stdout),
+            stderr: text(output.stderr),
+        }
+    }
+
+    /// Fails the test unless the exit code is `code`.
+    #[track_caller]
+    pub(crate) fn exits(self, code: i32) -> Self {
+        assert_eq!(self.code, Some(code), "{self:#?}");
+        self
+    }
+
+    /// Fails the test unless standard error contains each of `texts`.
+    #[track_caller]
+    pub(crate) fn says(self, texts: &[&str]) -> Self {
+        for text in texts {
+            assert!(self.stderr.contains(text), "no {text:?} in {self:#?}");
+        }
+        self
+    }
+}
+
+/// Asks again and again until `ask` has an answer, and fails the test when that takes too long.
+#[track_caller]
+pub(crate) fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + SOON;
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(Instant::now() < deadline, "not within {SOON:?}: {what}");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// A running `shippy serve`. It is killed when it goes out of scope.
+#[derive(Debug)]
+pub(crate) struct Server {
+    child: Child,
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
+    /// Its register's id.
+    pub(crate) register: String,
+    /// The whole of the line that it printed when it was ready.
+    pub(crate) ready: String,
+    /// Where its standard error goes.
+    pub(crate) log: PathBuf,
+}
+
+impl Server {
+    /// A server whose register is `folder`/register.db, on a free port of loopback, with a name of its own.
+    pub(crate) fn start(folder: &Path) -> Self {
+        Self::start_with(folder, |_| {})
+    }
+
+    /// The same, with the command changed by `change` before it is run.
+    pub(crate) fn start_with(folder: &Path, change: impl FnOnce(&mut Command)) -> Self {
+        let mut command = shippy(folder);
+        command
+            .arg("serve")
+            .arg("--store")
+            .arg(format!("sqlite:{}", folder.join("register.db").display()))
+            .args(["--name", &own_name()]);
+        change(&mut command);
+        Self::spawn(command, folder)
+    }
+
+    /// Runs `command`, which is a `shippy serve` in whatever wrapping, and waits until it is ready. Its standard error
+    /// is kept in `folder`.
+    pub(crate) fn spawn(mut command: Command, folder: &Path) -> Self {
+        let log = folder.join("serve.log");
+        let log_file = File::options()
+            .create(true)
+            .append(true)
+            .open(&log)
+            .unwrap();
+        command.stdout(Stdio::piped()).stderr(log_file);
+        let mut child = command
+            .spawn()
+            .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let ready = ready_line(&mut child).unwrap_or_else(|| {
+            let _ = child.kill();
+            let said = std::fs::read_to_string(&log).unwrap_or_default();
+            panic!("{command:?} did not become ready; it said: {said}");
+        });
+        let after = |mark| {
+            let (_, rest) = ready
+                .split_once(mark)
+                .unwrap_or_else(|| panic!("no {mark:?} in {ready:?}"));
+            rest.split([',', ';'])
+                .next()
+                .unwrap_or_default()
+                .trim()
+                .to_owned()
+        };
+        Self {
+            child,
+            address: after(" on ").parse().unwrap(),
+            register: after("register "),
+            ready,
+            log,
+        }
+    }
+
+    /// The process's id.
+    pub(crate) fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
+    /// A connection to it that a test speaks the contract over.
+    pub(crate) async fn connect(&self) -> ShippingServiceClient<Channel> {
+        let endpoint = Endpoint::from_shared(format!("http://{}", self.address)).unwrap();
+        ShippingServiceClient::new(endpoint.connect().await.unwrap())
+    }
+
+    /// `shippy` with `args`, asking this server.
+    pub(crate) fn ask(&self, home: &Path, args: &[&str]) -> Command {
+        let mut command = shippy(home);
+        command
+            .args(args)
+            .args(["--server", &self.address.to_string()]);
+        command
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(self.pid(), signal).unwrap();
+    }
+
+    /// SIGKILL, and waits until the process is gone.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// SIGTERM; how it ended.
+    pub(crate) fn stop(mut self) -> ExitStatus {
+        self.signal(Signal::TERM);
+        self.wait()
+    }
+
+    /// Waits until it has ended by itself.
+    #[track_caller]
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        eventually("the server's end", || self.child.try_wait().unwrap())
+    }
+
+    /// What it has logged.
+    pub(crate) fn logged(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The first line of the server's standard output, if it comes in time.
+fn ready_line(child: &mut Child) -> Option<String> {
+    let stdout = child.stdout.take()?;
+    let (sender, lines) = mpsc::channel();
+    thread::spawn(move || {
+        // The pipe stays open to the end: a server need not bear a closed one in every test.
+        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+            let _ = sender.send(line);
+        }
+    });
+    lines.recv_timeout(SOON).ok()
+}
+
+/// A service name that no other test and no other shippy nearby has.
+pub(crate) fn own_name() -> String {
+    format!("test.{}", uuid::Uuid::now_v7())
+}
+
+/// A folder that goes with the test.
+pub(crate) fn folder() -> TempDir {
+    tempfile::tempdir().unwrap()
+}
