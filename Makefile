@@ -1,0 +1,38 @@
+# The two to begin with are `make demo` and `make test`; both need only Rust and a C compiler.
+
+CARGO ?= cargo
+DOCKER ?= docker
+IMAGE ?= shippy
+
+.PHONY: demo test build run image bench ci clean
+
+# Builds, and shows the main job live: serve, create, list, a killed server, nothing lost.
+demo:
+	$(CARGO) build --locked
+	scripts/demo "$${CARGO_TARGET_DIR:-target}/debug/shippy"
+
+# The tests that need nothing but this machine; `make ci` runs the others too.
+test:
+	$(CARGO) test --locked
+
+# The executable as it ships: target/release/shippy
+build:
+	$(CARGO) build --locked --release
+
+# Serves in the foreground, on this machine alone.
+run:
+	$(CARGO) run --locked --release -- serve
+
+image:
+	DOCKER_BUILDKIT=1 $(DOCKER) build -t $(IMAGE) .
+
+# Start-up, memory and the time of whole commands, measured here and now.
+bench:
+	$(CARGO) bench --locked --bench figures
+
+# Everything, with the services, containers and network namespaces that some tests need. Installs what it needs.
+ci:
+	.ci/run
+
+clean:
+	$(CARGO) clean
