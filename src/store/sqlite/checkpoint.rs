@@ -16,7 +16,7 @@ use std::{
 use rusqlite::{Connection, OpenFlags, config::DbConfig};
 use tokio::sync::watch;
 
-use super::{connect, is_sync_failure};
+use super::{connect, is_sync_failure, open::make_durable};
 use crate::store::{Cause, Condition};
 
 /// What is committed between two checkpoints, in bytes: SQLite's own default of about 1,000 pages.
@@ -58,7 +58,7 @@ pub(super) fn start(
 }
 
 fn set_up(connection: &Connection) -> rusqlite::Result<()> {
-    connection.pragma_update(None, "synchronous", "FULL")?;
+    make_durable(connection)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     Ok(())
 }
