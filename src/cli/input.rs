@@ -56,23 +56,15 @@ impl Source {
     ///
     /// # Errors
     ///
-    /// [`InputError::Missing`], [`InputError::Directory`], [`InputError::Denied`], or [`InputError::Read`] for what
-    /// is rarer.
+    /// [`InputError::Missing`], [`InputError::Denied`], or [`InputError::Read`] for what is rarer. A directory opens;
+    /// reading from it is the error.
     pub fn open(&self) -> Result<Box<dyn Read>, InputError> {
         let Some(path) = &self.path else {
             return Ok(Box::new(io::stdin()));
         };
-        // A directory can be opened; only reading from it fails, with a text that does not help.
-        let opened = File::open(path).and_then(|file| {
-            if file.metadata()?.is_dir() {
-                return Err(io::ErrorKind::IsADirectory.into());
-            }
-            Ok(file)
-        });
-        match opened {
-            Ok(file) => Ok(Box::new(file)),
-            Err(error) => Err(InputError::from_io(self.name(), error)),
-        }
+        File::open(path)
+            .map(|file| Box::new(file) as Box<dyn Read>)
+            .map_err(|error| InputError::from_io(self.name(), error))
     }
 }
 
