@@ -27,8 +27,10 @@ const PAUSE: Duration = Duration::from_secs(1);
 const PACED: u32 = 12;
 /// The longest pause.
 const PAUSE_MAX: Duration = Duration::from_secs(60);
-/// How long the one-shot query has the field to itself. The browse finds nothing sooner than some 40 ms after its
-/// start (RFC 6762 §5.2 and §6 have both sides wait), so a command that is answered at once need not pay for it.
+/// How long the one-shot query has the field to itself. The browse finds nothing sooner than some 20 to 100 ms after its
+/// start (RFC 6762 §5.2 and §6 have both sides wait), so a command that is answered at once need not pay for its thread
+/// and its sockets: measured with 13 interfaces, a whole command takes 8.7 ms at the median, 14.1 ms with the browse
+/// from the start.
 const BROWSE_AFTER: Duration = Duration::from_millis(150);
 /// How long to wait before a browse that failed is started again.
 const BROWSE_AGAIN_AFTER: Duration = Duration::from_secs(10);
