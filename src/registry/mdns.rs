@@ -101,7 +101,9 @@ impl Registry for Mdns {
         }
         let unfit = |error: txt::Unfit| RegistryError::Mdns(error.to_string());
         let record = Record::new(instance, &offer.spelled_out).map_err(unfit)?;
-        self.withdraw().await?;
+        if let Err(error) = self.withdraw().await {
+            tracing::debug!(%error, "could not withdraw the earlier announcement");
+        }
         let (announcement, events) = Announcement::start(&offer, &record, self.port)?;
         // Not held while it is confirmed: a server that is told to stop meanwhile withdraws at once.
         *self.announced.lock().await = Some(announcement);

@@ -69,6 +69,17 @@ async fn an_announced_server_is_found_as_it_is() {
 }
 
 #[tokio::test]
+async fn a_server_on_ipv6_loopback_alone_is_found() {
+    let server = Mdns::on_loopback(PORT);
+    let announced = instance(&["[::1]:50051"]);
+    server.announce(&announced).await.unwrap();
+    let found = first(&Mdns::on_loopback(PORT), &announced.name)
+        .await
+        .unwrap();
+    assert_eq!(found.addresses, ["[::1]:50051"]);
+}
+
+#[tokio::test]
 async fn a_search_that_waits_sees_a_server_come() {
     let late = instance(&["127.0.0.1:50051"]);
     let client = Mdns::on_loopback(PORT);
@@ -180,10 +191,7 @@ async fn what_cannot_be_announced_is_refused_with_the_reason() {
         ..instance(&["127.0.0.1:50051"])
     };
     let error = server.announce(&long).await.unwrap_err().to_string();
-    assert!(
-        error.contains("at most") || error.contains("200 bytes"),
-        "{error}"
-    );
+    assert!(error.contains("200 bytes"), "{error}");
     let nowhere = server
         .announce(&instance(&[]))
         .await

@@ -16,8 +16,9 @@ pub(super) struct Daemon(ServiceDaemon);
 impl Daemon {
     /// Starts the thread, on UDP port `port` and the interfaces within `reach`, those that come up later included.
     ///
-    /// It discards what arrives on any other interface. That matters on Linux, where a socket is handed the group's
-    /// datagrams from an interface on which only another process has joined it (`IP_MULTICAST_ALL`).
+    /// It discards what arrives on any other interface, by the interface that the kernel names with each datagram. That
+    /// matters on Linux, where a socket is handed the group's datagrams also from an interface on which only another
+    /// process has joined it (`IP_MULTICAST_ALL`), and what is sent to the machine's address on this port.
     pub(super) fn start(port: u16, reach: Reach) -> Result<Self, RegistryError> {
         let daemon = ServiceDaemon::new_with_port(port).map_err(failed)?;
         if reach != Reach::Everywhere {

@@ -16,12 +16,13 @@ const RESOLVE_DEADLINE: Duration = Duration::from_secs(2);
 ///
 /// | the server's addresses | announced |
 /// |---|---|
-/// | loopback alone | on loopback alone, as they are |
+/// | loopback alone | on loopback alone, as they are; `[::1]` by itself spelled out in the TXT record |
 /// | `0.0.0.0`, `[::]` | on every interface, that interface's own addresses; IPv6 ones for `[::]` alone |
 /// | an address of this machine | on the interface that holds it |
 /// | any other (behind a NAT, or a published container port) | on every interface, spelled out in the TXT record |
 ///
-/// The last is spelled out because address records are only announced in the subnet that they belong to.
+/// The last is spelled out because address records are only announced in the subnet that they belong to, `[::1]`
+/// because they are only announced over their own version of IP, and Linux routes no IPv6 multicast on loopback.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Offer {
     /// The port of the SRV record.
@@ -76,8 +77,13 @@ impl Offer {
             Reach::Everywhere
         };
         let here = |ip: IpAddr| ip.is_loopback() || links.iter().any(|link| link.holds(ip));
-        let as_held = ips.iter().any(IpAddr::is_unspecified) || ips.iter().all(|&ip| here(ip));
-        let spelled_out = if as_held {
+        let records_do = match reach {
+            Reach::Loopback => ips.iter().any(IpAddr::is_ipv4),
+            Reach::Everywhere => {
+                ips.iter().any(IpAddr::is_unspecified) || ips.iter().all(|&ip| here(ip))
+            }
+        };
+        let spelled_out = if records_do {
             Vec::new()
         } else {
             ips.iter().map(|&ip| SocketAddr::new(ip, port)).collect()
@@ -165,6 +171,14 @@ mod tests {
             ]
         );
         assert!(!covers(&offer, "10.0.0.5") && !covers(&offer, "127.0.0.1"));
+    }
+
+    #[test]
+    fn ipv6_loopback_alone_is_spelled_out_since_linux_carries_no_multicast_there() {
+        let offer = offer(&["[::1]:7"]).unwrap();
+        assert_eq!(offer.reach, Reach::Loopback);
+        assert_eq!(offer.spelled_out, ["[::1]:7".parse().unwrap()]);
+        assert!(covers(&offer, "127.0.0.1"));
     }
 
     #[test]

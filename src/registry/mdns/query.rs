@@ -20,7 +20,8 @@ const GROUP_V4: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 251);
 const GROUP_V6: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0xfb);
 /// The time to live of everything that multicast DNS sends (RFC 6762 §11).
 const HOPS: u32 = 255;
-/// The longest message (RFC 6762 §17) and one byte more, by which a longer one is told apart.
+/// The room for a message. A legal one is shorter, 9,000 bytes being the limit with its headers (RFC 6762 §17): what
+/// fills this was cut off.
 pub(super) const MESSAGE_MAX: usize = 9_000;
 /// How often to read from a socket that reports errors before turning to the next.
 const RECEIVE_ATTEMPTS: u32 = 4;
