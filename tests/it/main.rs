@@ -2,4 +2,5 @@
 
 mod mdns;
 mod serve;
+mod store;
 mod support;
