@@ -206,7 +206,9 @@ fn scan_range(connection: &Connection, scan: &Scan) -> rusqlite::Result<Page> {
     let mut page = PageBuilder::new(scan);
     // One more than a page holds tells whether there is more.
     let most = scan.limit.min(PAGE_RECORDS).saturating_add(1);
-    let mut rows = select.query((scan.after, scan.through, most))?;
+    // What SQLite cannot count to is past every end.
+    let [after, through] = [scan.after, scan.through].map(|s| i64::try_from(s).unwrap_or(i64::MAX));
+    let mut rows = select.query((after, through, most))?;
     while let Some(row) = rows.next()? {
         if !page.has_room() {
             break;
@@ -223,7 +225,7 @@ fn scan_ids(connection: &Connection, scan: &Scan) -> rusqlite::Result<Page> {
     let mut sequences = Vec::new();
     for id in &scan.ids {
         let sequence: Option<u64> = find.query_row([id], |row| row.get(0)).optional()?;
-        sequences.extend(sequence.filter(|s| (scan.after + 1..=scan.through).contains(s)));
+        sequences.extend(sequence.filter(|&s| s > scan.after && s <= scan.through));
     }
     sequences.sort_unstable();
     sequences.dedup();
