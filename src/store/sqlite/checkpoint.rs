@@ -44,7 +44,7 @@ pub(super) fn start(
 ) -> Result<Checkpointer, Cause> {
     let cause = |error| Arc::new(error) as Cause;
     let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(cause)?;
-    set_up(&connection).map_err(cause)?;
+    (connection.pragma_update(None, "synchronous", "FULL")).map_err(cause)?;
     let turn = Arc::new(Mutex::new(()));
     // One waiting wake-up says as much as many.
     let (wake, woken) = mpsc::sync_channel(1);
@@ -65,12 +65,6 @@ pub(super) fn start(
         turn,
         asked_at: 0,
     })
-}
-
-fn set_up(connection: &Connection) -> rusqlite::Result<()> {
-    connection.pragma_update(None, "synchronous", "FULL")?;
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
-    Ok(())
 }
 
 impl Checkpointer {
@@ -107,9 +101,11 @@ impl Checkpointer {
     }
 }
 
-/// Moves the whole log into the database and empties it.
+/// Moves the whole log into the database; `connection` takes it away when it is closed as the last.
 pub(super) fn truncate(connection: &Connection) -> rusqlite::Result<()> {
-    run(connection, "TRUNCATE").map(|_| ())
+    run(connection, "TRUNCATE")?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
+    Ok(())
 }
 
 /// The length of the log, in pages, once the checkpoint is done.

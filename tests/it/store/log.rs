@@ -71,7 +71,7 @@ async fn the_log_stays_bounded_under_writes_and_reads_that_never_pause() {
     let subject = Subject::sqlite();
     let done = AtomicBool::new(false);
     let writing = async {
-        write_without_a_pause(&subject, 200_000).await;
+        write_without_a_pause(&subject, 120_000).await;
         done.store(true, Ordering::Relaxed);
     };
     tokio::join!(writing, list_without_a_pause(&subject, &done));
@@ -87,8 +87,24 @@ async fn the_log_stays_bounded_under_writes_and_reads_that_never_pause() {
 async fn closing_leaves_the_register_in_one_file() {
     let subject = Subject::sqlite();
     subject.store.append(vec![new("a", "a")]).await.unwrap();
-    read_all(&*subject.store).await;
     assert!(log_of(&register(&subject)).metadata().unwrap().len() > 0);
     subject.store.close().await;
     assert_eq!(names(&subject), ["register.db", "register.db.lock"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn closing_amid_scans_leaves_the_register_in_one_file_too() {
+    let subject = Subject::sqlite();
+    let batch = (0..1_000).map(|id| new(id.to_string(), vec![7; 200]));
+    subject.store.append(batch.collect()).await.unwrap();
+    let listers = [(); 16].map(|()| {
+        let store = Arc::clone(&subject.store);
+        tokio::spawn(async move { while store.scan(&everything(1_000)).await.is_ok() {} })
+    });
+    read_all(&*subject.store).await;
+    subject.store.close().await;
+    assert_eq!(names(&subject), ["register.db", "register.db.lock"]);
+    for lister in listers {
+        lister.await.unwrap();
+    }
 }
