@@ -3,4 +3,5 @@
 mod mdns;
 mod serve;
 mod store;
+mod store_files;
 mod support;

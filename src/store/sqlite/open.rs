@@ -54,9 +54,6 @@ pub(super) fn open(path: &Path) -> Result<Opened, OpenError> {
     // lock that this process has on it, SQLite's included.
     let mut held = lock(&path, File::options().write(true))?;
     check_magic(&path)?;
-    if held.is_none() {
-        held = lock(&path, File::options().write(true).create(true))?;
-    }
     let mut connection = connect(
         &path,
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
@@ -69,6 +66,10 @@ pub(super) fn open(path: &Path) -> Result<Opened, OpenError> {
         });
     }
     check_identity(&connection, &path)?;
+    // Only now, so that nothing is left beside a file that is not ours.
+    if held.is_none() {
+        held = lock(&path, File::options().write(true).create(true))?;
+    }
     prepare(&mut connection)
         .map_err(|error| open_error(&path, error))
         .map(|(register, last_sequence)| Opened {
