@@ -69,10 +69,10 @@ pub(super) fn calls(trace: &str) -> Vec<Call<'_>> {
     calls
 }
 
-/// Whether a line ends with a result that is no error: `) = 24`.
+/// Whether a line ends with a result that is no error: `) = 24`, with more spaces after a short call.
 fn succeeds(line: &str) -> bool {
-    let result = line.rsplit_once(") = ").unwrap_or_default().1;
-    result.starts_with(|first: char| first.is_ascii_digit())
+    let (call, result) = line.rsplit_once(" = ").unwrap_or_default();
+    call.trim_end().ends_with(')') && result.starts_with(|first: char| first.is_ascii_digit())
 }
 
 /// Those of `ids` whose create was answered too early or not at all, and how. In time is a reply that holds the id and
@@ -140,7 +140,7 @@ fn a_reply_without_a_sync_before_it_is_too_early() {
 #[test]
 fn a_sync_counts_once_it_has_returned() {
     let begins = "7 fdatasync(13</x/r.db-wal> <unfinished ...>";
-    let returns = "7 <... fdatasync resumed>) = 0";
+    let returns = "7 <... fdatasync resumed>)           = 0";
     let early = "abc: answered before the log was synced";
     assert_eq!(verdict(&[WRITE, begins, returns, REPLY].join("\n")), "");
     assert_eq!(verdict(&[WRITE, begins, REPLY, returns].join("\n")), early);
