@@ -64,17 +64,17 @@ async fn life() -> (String, Vec<String>) {
     let clients = (0..8).map(|_| create_some(&server));
     ids.extend(join_all(clients).await.into_iter().flatten());
     ids.push(create().stdout.trim().to_owned());
-    let pid = server.pid();
+    let pid = server.pid().as_raw_nonzero().to_string();
     assert!(server.stop().success());
-    let end = format!("{} +++ exited with 0 +++", pid.as_raw_nonzero());
+    let is_end = |line: &str| line.starts_with(&pid) && line.ends_with("+++ exited with 0 +++");
     let trace = eventually("the end of the trace", || {
         let trace = fs::read_to_string(&path).ok()?;
-        trace.lines().any(|line| line == end).then_some(trace)
+        trace.lines().any(is_end).then_some(trace)
     });
     (trace, ids)
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs strace"]
 async fn no_create_is_answered_before_the_log_that_holds_it_is_synced() {
     let (trace, ids) = life().await;
@@ -85,7 +85,7 @@ async fn no_create_is_answered_before_the_log_that_holds_it_is_synced() {
     assert_eq!(too_early(&unsynced, &ids).len(), ids.len());
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs strace"]
 async fn a_new_registers_folders_are_synced_before_it_is_ready() {
     let (trace, _) = life().await;
@@ -107,7 +107,7 @@ async fn a_new_registers_folders_are_synced_before_it_is_ready() {
     let above = calls[made("/new\"")..ready]
         .iter()
         .filter(|call| call.is_sync());
-    let above: Vec<_> = above.map(|call| call.path()).collect();
+    let above: Vec<_> = above.map(Call::path).collect();
     assert!(
         trace.contains(&format!("\"{}/new\"", above[0])),
         "{above:?}"
@@ -118,7 +118,7 @@ async fn a_new_registers_folders_are_synced_before_it_is_ready() {
 /// the log's head, its folder and the commit.
 const FAIL_SYNCS: &str = "inject=fsync,fdatasync:error=EIO:when=6+";
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs strace"]
 async fn after_a_sync_that_failed_nothing_is_written_until_the_next_start() {
     let home = folder();

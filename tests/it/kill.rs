@@ -38,7 +38,7 @@ fn setting(name: &str) -> Option<u64> {
     Some(text.parse().unwrap_or_else(|_| panic!("{name}={text}")))
 }
 
-/// Choices that a seed repeats (SplitMix64).
+/// Choices that a seed repeats (`SplitMix64`).
 struct Dice(u64);
 
 impl Dice {

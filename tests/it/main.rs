@@ -3,6 +3,7 @@
 mod fsync;
 mod kill;
 mod mdns;
+mod mounts;
 mod serve;
 mod store;
 mod store_files;

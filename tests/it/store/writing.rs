@@ -82,13 +82,12 @@ async fn batches_are_numbered_in_the_order_in_which_they_were_handed_over() {
     for subject in Subject::both() {
         let batch = |turn| [0, 1, 2].map(|place| new(format!("{turn}-{place}"), ""));
         let appends = (0..500).map(|turn| subject.store.append(batch(turn).into()));
-        let mut expected = 1;
-        for outcome in join_all(appends).await.into_iter().flat_map(Result::unwrap) {
+        let outcomes = join_all(appends).await.into_iter();
+        for (expected, outcome) in (1..).zip(outcomes.flat_map(Result::unwrap)) {
             let Outcome::Stored(receipt) = outcome else {
                 panic!("{outcome:?}")
             };
             assert_eq!(receipt.sequence, expected);
-            expected += 1;
         }
     }
 }
