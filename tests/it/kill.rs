@@ -21,7 +21,7 @@ use shippy::{
 };
 use tonic::{Code, transport::Channel};
 
-use crate::support::{Server, folder};
+use crate::support::{Server, folder, run};
 
 type Client = ShippingServiceClient<Channel>;
 
@@ -217,6 +217,21 @@ async fn what_was_acknowledged_survives_being_killed_at_any_moment() {
     let acknowledged = known.lock().unwrap().acknowledged.len();
     assert!(acknowledged > 0, "the clients got nowhere");
     eprintln!("{acknowledged} acknowledged, {last} stored");
+}
+
+#[test]
+fn a_killed_server_leaves_its_log_and_the_next_start_reads_it() {
+    let home = folder();
+    let server = Server::start(home.path());
+    let created = run(&mut server.ask(home.path(), &["create", "consignment.json"])).exits(0);
+    server.kill();
+    let log = home.path().join("register.db-wal");
+    assert!(log.metadata().unwrap().len() > 0);
+    let server = Server::start(home.path());
+    let listed = run(&mut server.ask(home.path(), &["list", "-o", "ndjson"])).exits(0);
+    assert!(listed.stdout.contains(created.stdout.trim()), "{listed:?}");
+    assert!(server.stop().success());
+    assert!(!log.exists(), "a server that ends by itself leaves none");
 }
 
 fn own_seed() -> u64 {

@@ -4,17 +4,18 @@ use std::{
     collections::BTreeMap,
     fs,
     os::unix::{
-        fs::{PermissionsExt as _, symlink},
+        fs::{MetadataExt as _, PermissionsExt as _, symlink},
         net::UnixListener,
         process::CommandExt as _,
     },
     path::{Path, PathBuf},
+    process::Stdio,
 };
 
 use rusqlite::Connection;
 use shippy::store::{OpenError, Store as _, sqlite::SqliteStore};
 
-use crate::support::{Ran, Server, folder, own_name, run, shippy};
+use crate::support::{Ran, Server, eventually, folder, own_name, run, shippy};
 
 /// Everything in `folder`, by name: contents of files, nothing for the rest.
 fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
@@ -106,9 +107,51 @@ fn a_second_store_in_the_same_process_is_refused() {
     let home = folder();
     let path = home.path().join("register.db");
     let first = SqliteStore::open(&path).unwrap();
+    let locks = locks_on(&path);
     let second = SqliteStore::open(&path);
     assert!(matches!(second, Err(OpenError::InUse(_))), "{second:?}");
+    assert_eq!(locks_on(&path), locks, "the first keeps its locks");
     drop(first);
+}
+
+/// How many locks the system knows on `path`.
+fn locks_on(path: &Path) -> usize {
+    let end = format!(":{}", fs::metadata(path).unwrap().ino());
+    let locks = fs::read_to_string("/proc/locks").unwrap();
+    let files = locks
+        .lines()
+        .filter_map(|line| line.split_whitespace().nth(5));
+    files.filter(|file| file.ends_with(&end)).count()
+}
+
+#[test]
+fn of_servers_that_start_at_once_one_serves_the_new_register() {
+    let home = folder();
+    let path = home.path().join("register.db");
+    let start = || {
+        let mut command = serve(home.path(), &path);
+        command.stdout(Stdio::null()).stderr(Stdio::piped());
+        command.spawn().unwrap()
+    };
+    let mut servers = [(); 6].map(|()| start());
+    let mut living = eventually("five of six ended", || {
+        let living = servers.iter_mut().filter_map(|server| {
+            let ended = server.try_wait().unwrap();
+            ended.is_none().then_some(server.id())
+        });
+        let living: Vec<u32> = living.collect();
+        (living.len() <= 1).then_some(living)
+    });
+    let last = living.pop().expect("one serves");
+    for mut server in servers {
+        if server.id() == last {
+            server.kill().unwrap();
+            server.wait().unwrap();
+        } else {
+            let ran = Ran::new("serve".into(), server.wait_with_output().unwrap());
+            ran.exits(1).says(&["another shippy serves it"]);
+        }
+    }
 }
 
 #[test]

@@ -40,7 +40,7 @@ const NETWORK_FILE_SYSTEMS: [(u64, &str); 4] = [
 pub(super) struct Opened {
     pub(super) connection: Connection,
     /// Holds the lock until it is dropped.
-    pub(super) lock: Option<File>,
+    pub(super) lock: File,
     /// Absolute, links resolved.
     pub(super) path: PathBuf,
     pub(super) register: String,
@@ -52,7 +52,7 @@ pub(super) fn open(path: &Path) -> Result<Opened, OpenError> {
     check_file_system(&path)?;
     // Where it is served there is a lock already, and it is not looked into: by POSIX, closing a file releases every
     // lock that this process has on it, SQLite's included.
-    let mut held = lock(&path, File::options().write(true))?;
+    let known_lock = lock(&path, File::options().write(true))?;
     check_magic(&path)?;
     let mut connection = connect(
         &path,
@@ -67,14 +67,16 @@ pub(super) fn open(path: &Path) -> Result<Opened, OpenError> {
     }
     check_identity(&connection, &path)?;
     // Only now, so that nothing is left beside a file that is not ours.
-    if held.is_none() {
-        held = lock(&path, File::options().write(true).create(true))?;
-    }
+    let lock = match known_lock {
+        Some(lock) => lock,
+        None => lock(&path, File::options().write(true).create(true))?
+            .ok_or_else(|| folder_error(&path, ErrorKind::NotFound.into()))?,
+    };
     prepare(&mut connection)
         .map_err(|error| open_error(&path, error))
         .map(|(register, last_sequence)| Opened {
             connection,
-            lock: held,
+            lock,
             path,
             register,
             last_sequence,
@@ -166,25 +168,23 @@ fn check_magic(path: &Path) -> Result<(), OpenError> {
 fn lock(path: &Path, options: &OpenOptions) -> Result<Option<File>, OpenError> {
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
-    let fail = |cause| OpenError::Folder {
-        path: path.parent().unwrap_or(path).to_owned(),
-        cause,
-    };
     let file = match options.open(PathBuf::from(name)) {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(fail(error)),
+        Err(error) => return Err(folder_error(path, error)),
     };
     match file.try_lock() {
         Ok(()) => Ok(Some(file)),
         Err(TryLockError::WouldBlock) => Err(OpenError::InUse(path.to_owned())),
-        Err(TryLockError::Error(error)) => Err(fail(error)),
+        Err(TryLockError::Error(error)) => Err(folder_error(path, error)),
     }
 }
 
 fn check_identity(connection: &Connection, path: &Path) -> Result<(), OpenError> {
     let number = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0));
     let read = || {
+        // One look, as another server may be making its register at this moment.
+        let _snapshot = connection.unchecked_transaction()?;
         let tables = "SELECT count(*) FROM sqlite_schema";
         let tables = connection.query_row(tables, [], |row| row.get::<_, i64>(0))?;
         Ok((number("application_id")?, number("user_version")?, tables))
@@ -232,6 +232,14 @@ fn prepare(connection: &mut Connection) -> rusqlite::Result<(String, u64)> {
     let last_sequence = transaction.query_row(last, [], |row| row.get(0))?;
     transaction.commit()?;
     Ok((register, last_sequence))
+}
+
+/// The folder of `path` cannot hold it.
+fn folder_error(path: &Path, cause: std::io::Error) -> OpenError {
+    OpenError::Folder {
+        path: path.parent().unwrap_or(path).to_owned(),
+        cause,
+    }
 }
 
 fn not_a_register(path: &Path, reason: &str) -> OpenError {

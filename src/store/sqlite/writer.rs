@@ -47,7 +47,7 @@ struct Writer {
 /// Starts the writer's thread. It ends after [`Task::Close`], or when nobody can send tasks any more.
 pub(super) fn start(
     connection: Connection,
-    lock: Option<File>,
+    lock: File,
     checkpointer: Checkpointer,
     last_sequence: Arc<AtomicU64>,
     condition: watch::Sender<Condition>,

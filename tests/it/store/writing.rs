@@ -162,6 +162,7 @@ async fn what_waits_to_be_written_is_bounded_and_writing_goes_on_afterwards() {
                 return waiting;
             }
             waiting.push(append);
+            assert!(waiting.len() <= QUEUE / (1024 * 1024), "no bound");
         }
     })
     .await;
