@@ -76,6 +76,7 @@ impl Checkpointer {
     }
 
     fn keep_short(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+        // NOOP only counts; SQLite has it since 3.51.
         let pages = run(connection, "NOOP")?;
         if pages < self.asked_at {
             self.asked_at = 0; // the log has started over
