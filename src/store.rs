@@ -58,7 +58,8 @@ pub trait Store: Send + Sync {
     /// Follows whether the store can write.
     fn condition(&self) -> watch::Receiver<Condition>;
 
-    /// Commits what is waiting, refuses what comes later and releases the store. Does nothing the second time.
+    /// Commits what is waiting, refuses writes and scans that come later and releases the store. Does nothing the
+    /// second time.
     async fn close(&self);
 }
 

@@ -117,6 +117,9 @@ impl Store for MemoryStore {
     }
 
     async fn scan(&self, scan: &Scan) -> Result<Page, StoreError> {
+        if *self.condition.borrow() == Condition::Closed {
+            return Err(StoreError::Closed);
+        }
         Ok(self.with(|records| {
             let mut page = PageBuilder::new(scan);
             for index in records.matching(scan) {

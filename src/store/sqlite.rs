@@ -14,7 +14,9 @@ use std::{
 };
 
 use async_trait::async_trait;
-use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, Row, ffi};
+use rusqlite::{
+    Connection, ErrorCode, OpenFlags, OptionalExtension as _, Row, config::DbConfig, ffi,
+};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use self::writer::{Append, Task};
@@ -32,7 +34,7 @@ const QUEUE_BYTES: usize = 32 * 1024 * 1024;
 /// What a waiting consignment takes beside its text: its queue entry, its ids and its reply.
 const QUEUE_OVERHEAD_BYTES: usize = 256;
 /// Readers at work at once; more would only share the same cores and each keeps a page cache.
-const READERS: usize = 4;
+const READERS: u32 = 4;
 /// Each reader's page cache in KiB. A list reads each page once, so a larger one would only hold memory.
 const READER_CACHE_KIB: i64 = 512;
 /// How long a connection waits for another's lock: far longer than any of them is held.
@@ -136,12 +138,13 @@ impl Store for SqliteStore {
     }
 
     async fn close(&self) {
+        // The writer is the last to let go of the file, so that it takes the log away.
+        self.readers.close().await;
         let (reply, closed) = oneshot::channel();
         if self.tasks.send(Task::Close(reply)).is_ok() {
             // An error says that the writer has ended, which is what was asked.
             let _ = closed.await;
         }
-        self.readers.idle().clear();
     }
 }
 
@@ -150,7 +153,7 @@ impl Store for SqliteStore {
 struct Readers {
     path: PathBuf,
     idle: Mutex<Vec<Connection>>,
-    permits: Semaphore,
+    permits: Arc<Semaphore>,
 }
 
 impl Readers {
@@ -158,7 +161,7 @@ impl Readers {
         Self {
             path,
             idle: Mutex::default(),
-            permits: Semaphore::new(READERS),
+            permits: Arc::new(Semaphore::new(READERS as usize)),
         }
     }
 
@@ -170,18 +173,28 @@ impl Readers {
         self: Arc<Self>,
         act: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let _permit = (self.permits.acquire().await).map_err(|_| StoreError::Closed)?;
-        let readers = Arc::clone(&self);
+        let permit = Arc::clone(&self.permits).acquire_owned().await;
+        let permit = permit.map_err(|_| StoreError::Closed)?;
         tokio::task::spawn_blocking(move || {
-            let idle = readers.idle().pop();
-            let connection = idle.map_or_else(|| readers.connect(), Ok)?;
+            // The scan goes on when nobody waits for it any more, so it keeps the permit itself.
+            let _permit = permit;
+            let idle = self.idle().pop();
+            let connection = idle.map_or_else(|| self.connect(), Ok)?;
             let result = act(&connection);
-            readers.idle().push(connection);
+            self.idle().push(connection);
             result
         })
         .await
         .map_err(|panic| StoreError::Engine(Arc::new(panic)))?
         .map_err(store_error)
+    }
+
+    /// Waits for the scans under way and refuses those that come later.
+    async fn close(&self) {
+        let all = self.permits.acquire_many(READERS).await;
+        self.permits.close();
+        drop(all);
+        self.idle().clear();
     }
 
     fn connect(&self) -> rusqlite::Result<Connection> {
@@ -192,9 +205,11 @@ impl Readers {
     }
 }
 
+/// A connection that touches nothing at `path` unless it is told to, also when it is closed.
 fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
     let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     connection.busy_timeout(LOCK_WAIT)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     Ok(connection)
 }
 
@@ -206,7 +221,9 @@ fn scan_range(connection: &Connection, scan: &Scan) -> rusqlite::Result<Page> {
     let mut page = PageBuilder::new(scan);
     // One more than a page holds tells whether there is more.
     let most = scan.limit.min(PAGE_RECORDS).saturating_add(1);
-    let mut rows = select.query((scan.after, scan.through, most))?;
+    // What SQLite cannot count to is past every end.
+    let [after, through] = [scan.after, scan.through].map(|s| i64::try_from(s).unwrap_or(i64::MAX));
+    let mut rows = select.query((after, through, most))?;
     while let Some(row) = rows.next()? {
         if !page.has_room() {
             break;
@@ -223,7 +240,7 @@ fn scan_ids(connection: &Connection, scan: &Scan) -> rusqlite::Result<Page> {
     let mut sequences = Vec::new();
     for id in &scan.ids {
         let sequence: Option<u64> = find.query_row([id], |row| row.get(0)).optional()?;
-        sequences.extend(sequence.filter(|s| (scan.after + 1..=scan.through).contains(s)));
+        sequences.extend(sequence.filter(|&s| s > scan.after && s <= scan.through));
     }
     sequences.sort_unstable();
     sequences.dedup();

@@ -1,13 +1,14 @@
 //! Moves the write-ahead log into the database beside the writer, so that no create waits for it.
 //!
 //! A passive checkpoint takes no lock that a commit needs, but the log starts over only when everything in it has been
-//! moved, which a writer that never pauses prevents; past a bound the writer is held for that moment
-//! (<https://www.sqlite.org/wal.html#ckpt>).
+//! moved, which a writer that never pauses prevents; past a bound the writer itself moves the rest and waits for that
+//! (<https://www.sqlite.org/wal.html#ckpt>). Another thread could not: between two commits the lock is free for too
+//! short a time for SQLite's polling to find it so.
 
 use std::{
     path::Path,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         mpsc::{self, SyncSender},
     },
     thread::{self, JoinHandle},
@@ -19,17 +20,21 @@ use tokio::sync::watch;
 use super::{connect, is_sync_failure, open::make_durable};
 use crate::store::{Cause, Condition};
 
-/// What is committed between two checkpoints, in bytes: SQLite's own default of about 1,000 pages.
-const CHECKPOINT_EVERY_BYTES: usize = 4 * 1024 * 1024;
-/// The log's length, in pages of 4 KiB, past which the writer is held until the log starts over: 64 MiB, which a start
-/// after a crash reads in about a tenth of a second.
+/// How much the log grows between two checkpoints, in pages of 4 KiB: SQLite's own default.
+const CHECKPOINT_EVERY_PAGES: i64 = 1_000;
+/// The log's length, in pages, past which the writer waits until all of it is moved: 64 MiB, which a start after a
+/// crash reads in about a tenth of a second.
 const LONGEST_LOG_PAGES: i64 = 16 * 1024;
 
 /// The writer's hold on the checkpointing thread.
 pub(super) struct Checkpointer {
     wake: SyncSender<()>,
     thread: JoinHandle<()>,
-    uncounted: usize,
+    condition: watch::Sender<Condition>,
+    /// Held by whoever checkpoints: SQLite would not wait for another's checkpoint, but fail.
+    turn: Arc<Mutex<()>>,
+    /// The log's length when a checkpoint was last asked for.
+    asked_at: i64,
 }
 
 /// Starts the thread for the register at `path`.
@@ -39,13 +44,16 @@ pub(super) fn start(
 ) -> Result<Checkpointer, Cause> {
     let cause = |error| Arc::new(error) as Cause;
     let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(cause)?;
-    set_up(&connection).map_err(cause)?;
+    make_durable(&connection).map_err(cause)?;
+    let turn = Arc::new(Mutex::new(()));
     // One waiting wake-up says as much as many.
     let (wake, woken) = mpsc::sync_channel(1);
+    let (turns, reports) = (Arc::clone(&turn), condition.clone());
     let run = move || {
-        while woken.recv().is_ok() && *condition.borrow() == Condition::Good {
-            if let Err(error) = checkpoint(&connection) {
-                report(&error, &condition);
+        while woken.recv().is_ok() && *reports.borrow() == Condition::Good {
+            let _turn = turns.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Err(error) = run(&connection, "PASSIVE") {
+                report(&error, &reports);
             }
         }
     };
@@ -53,24 +61,36 @@ pub(super) fn start(
     Ok(Checkpointer {
         wake,
         thread: thread.map_err(|error| Arc::new(error) as Cause)?,
-        uncounted: 0,
+        condition,
+        turn,
+        asked_at: 0,
     })
 }
 
-fn set_up(connection: &Connection) -> rusqlite::Result<()> {
-    make_durable(connection)?;
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
-    Ok(())
-}
-
 impl Checkpointer {
-    /// Says that about so many bytes were committed.
-    pub(super) fn committed(&mut self, bytes: usize) {
-        self.uncounted += bytes;
-        if self.uncounted >= CHECKPOINT_EVERY_BYTES {
-            self.uncounted = 0;
-            let _ = self.wake.try_send(());
+    /// Says that `connection` has committed. Waits only when the log has become too long.
+    pub(super) fn committed(&mut self, connection: &Connection) {
+        if let Err(error) = self.keep_short(connection) {
+            report(&error, &self.condition);
         }
+    }
+
+    fn keep_short(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+        // NOOP only counts; SQLite has it since 3.51.
+        let pages = run(connection, "NOOP")?;
+        if pages < self.asked_at {
+            self.asked_at = 0; // the log has started over
+        }
+        if pages < self.asked_at + CHECKPOINT_EVERY_PAGES {
+            return Ok(());
+        }
+        self.asked_at = pages;
+        if pages <= LONGEST_LOG_PAGES {
+            let _ = self.wake.try_send(());
+            return Ok(());
+        }
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        run(connection, "RESTART").map(|_| ())
     }
 
     /// Ends the thread and waits for it.
@@ -82,24 +102,17 @@ impl Checkpointer {
     }
 }
 
-fn checkpoint(connection: &Connection) -> rusqlite::Result<()> {
-    let pages = run(connection, "PASSIVE")?;
-    if pages > LONGEST_LOG_PAGES {
-        run(connection, "RESTART")?;
-    }
+/// Moves the whole log into the database; `connection` takes it away when it is closed as the last.
+pub(super) fn truncate(connection: &Connection) -> rusqlite::Result<()> {
+    run(connection, "TRUNCATE")?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
     Ok(())
 }
 
-/// Moves the whole log into the database and empties it.
-pub(super) fn truncate(connection: &Connection) -> rusqlite::Result<()> {
-    run(connection, "TRUNCATE").map(|_| ())
-}
-
-/// The length of the log, in pages.
+/// The length of the log, in pages, once the checkpoint is done.
 fn run(connection: &Connection, mode: &str) -> rusqlite::Result<i64> {
-    connection.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |row| {
-        row.get(1)
-    })
+    let mut checkpoint = connection.prepare_cached(&format!("PRAGMA wal_checkpoint({mode})"))?;
+    checkpoint.query_row([], |row| row.get(1))
 }
 
 fn report(error: &rusqlite::Error, condition: &watch::Sender<Condition>) {

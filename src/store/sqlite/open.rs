@@ -1,13 +1,13 @@
 //! Opens a register's file, or makes one, and refuses what is not one.
 
 use std::{
-    fs::{File, OpenOptions, TryLockError},
+    fs::{self, File, OpenOptions, TryLockError},
     io::{ErrorKind, Read as _},
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior, config::DbConfig};
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 use super::connect;
 use crate::{consignment, store::OpenError};
@@ -50,8 +50,10 @@ pub(super) struct Opened {
 pub(super) fn open(path: &Path) -> Result<Opened, OpenError> {
     let path = resolve(path)?;
     check_file_system(&path)?;
+    // Where it is served there is a lock already, and it is not looked into: by POSIX, closing a file releases every
+    // lock that this process has on it, SQLite's included.
+    let known_lock = lock(&path, File::options().write(true))?;
     check_magic(&path)?;
-    let lock = lock(&path)?;
     let mut connection = connect(
         &path,
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
@@ -64,6 +66,12 @@ pub(super) fn open(path: &Path) -> Result<Opened, OpenError> {
         });
     }
     check_identity(&connection, &path)?;
+    // Only now, so that nothing is left beside a file that is not ours.
+    let lock = match known_lock {
+        Some(lock) => lock,
+        None => lock(&path, File::options().write(true).create(true))?
+            .ok_or_else(|| folder_error(&path, ErrorKind::NotFound.into()))?,
+    };
     prepare(&mut connection)
         .map_err(|error| open_error(&path, error))
         .map(|(register, last_sequence)| Opened {
@@ -86,13 +94,35 @@ fn resolve(path: &Path) -> Result<PathBuf, OpenError> {
         path: folder.to_owned(),
         cause,
     };
-    std::fs::create_dir_all(folder).map_err(fail)?;
+    make_folder(folder).map_err(fail)?;
     let whole = folder.canonicalize().map_err(fail)?.join(name);
-    if whole.is_dir() {
-        return Err(not_a_register(path, "it is a folder"));
+    match whole.metadata() {
+        Ok(found) if found.is_dir() => Err(not_a_register(path, "it is a folder")),
+        Ok(found) if !found.is_file() => Err(not_a_register(path, "it is no file")),
+        Ok(_) => whole.canonicalize().map_err(fail),
+        // The file that a link leads to need not be there yet.
+        Err(error) if error.kind() == ErrorKind::NotFound => match whole.read_link() {
+            Ok(target) => resolve(&whole.with_file_name("").join(target)),
+            Err(_) => Ok(whole),
+        },
+        Err(error) => Err(fail(error)),
     }
-    // A register that does not exist yet has no links to resolve.
-    Ok(whole.canonicalize().unwrap_or(whole))
+}
+
+/// Makes `folder` and those above it where they are missing, durably: SQLite sees to the folder's own entries only.
+fn make_folder(folder: &Path) -> std::io::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    let above = folder
+        .parent()
+        .filter(|above| !above.as_os_str().is_empty());
+    let above = above.unwrap_or(Path::new("."));
+    make_folder(above)?;
+    match fs::create_dir(folder) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists || !folder.is_dir() => Err(error),
+        _ => File::open(above)?.sync_all(),
+    }
 }
 
 fn check_file_system(path: &Path) -> Result<(), OpenError> {
@@ -134,29 +164,27 @@ fn check_magic(path: &Path) -> Result<(), OpenError> {
     }
 }
 
-fn lock(path: &Path) -> Result<File, OpenError> {
+/// Takes the lock of `path`, opening its file as `options` say; `None` when it is not there.
+fn lock(path: &Path, options: &OpenOptions) -> Result<Option<File>, OpenError> {
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
-    let fail = |cause| OpenError::Folder {
-        path: path.parent().unwrap_or(path).to_owned(),
-        cause,
+    let file = match options.open(PathBuf::from(name)) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(folder_error(path, error)),
     };
-    let file = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(PathBuf::from(name))
-        .map_err(fail)?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
+        Ok(()) => Ok(Some(file)),
         Err(TryLockError::WouldBlock) => Err(OpenError::InUse(path.to_owned())),
-        Err(TryLockError::Error(error)) => Err(fail(error)),
+        Err(TryLockError::Error(error)) => Err(folder_error(path, error)),
     }
 }
 
 fn check_identity(connection: &Connection, path: &Path) -> Result<(), OpenError> {
     let number = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0));
     let read = || {
+        // One look, as another server may be making its register at this moment.
+        let _snapshot = connection.unchecked_transaction()?;
         let tables = "SELECT count(*) FROM sqlite_schema";
         let tables = connection.query_row(tables, [], |row| row.get::<_, i64>(0))?;
         Ok((number("application_id")?, number("user_version")?, tables))
@@ -193,9 +221,8 @@ fn prepare(connection: &mut Connection) -> rusqlite::Result<(String, u64)> {
         ));
     }
     make_durable(connection)?;
-    // Both are the checkpointer's and the writer's own work: see there.
+    // That is the checkpointer's and the writer's own work: see there.
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
 
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let version: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
@@ -213,6 +240,14 @@ fn prepare(connection: &mut Connection) -> rusqlite::Result<(String, u64)> {
     let last_sequence = transaction.query_row(last, [], |row| row.get(0))?;
     transaction.commit()?;
     Ok((register, last_sequence))
+}
+
+/// The folder of `path` cannot hold it.
+fn folder_error(path: &Path, cause: std::io::Error) -> OpenError {
+    OpenError::Folder {
+        path: path.parent().unwrap_or(path).to_owned(),
+        cause,
+    }
 }
 
 fn not_a_register(path: &Path, reason: &str) -> OpenError {

@@ -19,8 +19,6 @@ use crate::store::{Cause, Condition, NewConsignment, Outcome, Receipt, StoreErro
 /// Most consignments in one commit: many enough that the fsync is shared, few enough that the first of them does not
 /// wait long for the last.
 const GROUP_ROWS: usize = 4_096;
-/// What a commit writes to the log beside its rows: the index's and the table's last pages, at 4 KiB.
-const COMMIT_OVERHEAD_BYTES: usize = 3 * 4_096;
 
 /// What the writer is asked to do.
 #[derive(Debug)]
@@ -113,6 +111,7 @@ impl Writer {
                     let _ = append.reply.send(Ok(outcomes));
                     drop(append.room);
                 }
+                self.checkpointer.committed(&self.connection);
             }
             Err(error) => {
                 for append in group {
@@ -137,12 +136,6 @@ impl Writer {
             }
         })?;
         self.last_sequence.store(new_last, Ordering::Release);
-        let bytes: usize = group
-            .iter()
-            .flat_map(|append| &append.batch)
-            .map(|new| new.body.len())
-            .sum();
-        self.checkpointer.committed(bytes + COMMIT_OVERHEAD_BYTES);
         Ok(outcomes)
     }
 

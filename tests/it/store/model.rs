@@ -1,0 +1,177 @@
+//! Random histories of a store, each step compared with what a plain list would have answered.
+
+use bytes::Bytes;
+use proptest::{collection::vec, prelude::*};
+use shippy::store::{
+    NewConsignment, Outcome, PAGE_BYTES, PAGE_RECORDS, Page, Receipt, Scan, StoredConsignment,
+};
+
+use super::{Subject, new, read_all};
+
+/// One thing that happens to a store.
+#[derive(Debug, Clone)]
+enum Step {
+    Append(Vec<NewConsignment>),
+    Scan(Scan),
+    Reopen,
+}
+
+/// What the store has to answer: all that was stored, in order.
+#[derive(Default)]
+struct Model(Vec<(String, StoredConsignment)>);
+
+impl Model {
+    /// What becomes of `new`, by the outcome that the store gave; only the time is the store's own.
+    fn append(&mut self, new: NewConsignment, given: Outcome) -> Outcome {
+        if let Some((_, known)) = self.0.iter().find(|(id, _)| *id == new.id) {
+            return if known.body == new.body {
+                Outcome::AlreadyThere(known.receipt)
+            } else {
+                Outcome::Conflict(known.receipt)
+            };
+        }
+        let (Outcome::Stored(given) | Outcome::AlreadyThere(given) | Outcome::Conflict(given)) =
+            given;
+        let receipt = Receipt {
+            sequence: self.0.len() as u64 + 1,
+            created_at: given.created_at,
+        };
+        let body = new.body;
+        self.0.push((new.id, StoredConsignment { receipt, body }));
+        Outcome::Stored(receipt)
+    }
+
+    fn scan(&self, scan: &Scan) -> Vec<StoredConsignment> {
+        (self.0.iter())
+            .filter(|(id, _)| scan.ids.is_empty() || scan.ids.contains(id))
+            .map(|(_, record)| record.clone())
+            .filter(|record| record.receipt.sequence > scan.after)
+            .filter(|record| record.receipt.sequence <= scan.through)
+            .collect()
+    }
+}
+
+/// Few ids, so that they meet; few contents, so that some are the same; some long, so that pages end by their bytes.
+fn consignment() -> impl Strategy<Value = NewConsignment> {
+    let body = prop_oneof![
+        8 => any::<bool>().prop_map(|one| Bytes::from_static(if one { b"one" } else { b"" })),
+        1 => (1..4_usize).prop_map(|size| vec![b'x'; size * 20_000].into()),
+    ];
+    (id(), body).prop_map(|(id, body)| new(id, body))
+}
+
+fn id() -> impl Strategy<Value = String> {
+    (0..400_u32).prop_map(|number| format!("id-{number}"))
+}
+
+fn scan() -> impl Strategy<Value = Scan> {
+    let sequence = || prop_oneof![20 => 0..500_u64, 1 => Just(u64::MAX)];
+    let limit = prop_oneof![1..20_usize, Just(usize::MAX)];
+    let ids = prop_oneof![Just(Vec::new()), vec(id(), 1..60)];
+    (sequence(), sequence(), ids, limit).prop_map(|(after, through, ids, limit)| Scan {
+        after,
+        through,
+        ids,
+        limit,
+    })
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        4 => vec(consignment(), 0..120).prop_map(Step::Append),
+        4 => scan().prop_map(Step::Scan),
+        1 => Just(Step::Reopen),
+    ];
+    vec(step, 1..16)
+}
+
+async fn follows_the_model(mut subject: Subject, steps: Vec<Step>) -> Result<(), TestCaseError> {
+    let register = subject.store.register().to_owned();
+    let mut model = Model::default();
+    for step in steps {
+        match step {
+            Step::Append(batch) => append(&subject, &mut model, batch).await?,
+            Step::Scan(asked) => {
+                let found = check_pages(&subject, asked.clone()).await?;
+                prop_assert_eq!(found, model.scan(&asked), "{:?}", asked);
+            }
+            Step::Reopen => subject.reopen().await,
+        }
+        let last = subject.store.last_sequence().await.unwrap();
+        prop_assert_eq!(last, model.0.len() as u64);
+    }
+    subject.reopen().await;
+    prop_assert_eq!(subject.store.register(), register);
+    let records = read_all(&*subject.store).await;
+    prop_assert!(records.iter().eq(model.0.iter().map(|(_, record)| record)));
+    subject.store.close().await;
+    Ok(())
+}
+
+async fn append(
+    subject: &Subject,
+    model: &mut Model,
+    batch: Vec<NewConsignment>,
+) -> Result<(), TestCaseError> {
+    let given = subject.store.append(batch.clone()).await.unwrap();
+    prop_assert_eq!(given.len(), batch.len(), "an outcome for each");
+    for (new, given) in batch.into_iter().zip(given) {
+        let text = format!("{new:?}");
+        prop_assert_eq!(given, model.append(new, given), "{}", text);
+    }
+    Ok(())
+}
+
+/// All pages of `scan`, each looked at by itself.
+async fn check_pages(
+    subject: &Subject,
+    mut scan: Scan,
+) -> Result<Vec<StoredConsignment>, TestCaseError> {
+    let mut records = Vec::new();
+    loop {
+        let Page {
+            records: page,
+            through,
+        } = subject.store.scan(&scan).await.unwrap();
+        prop_assert!(page.len() <= scan.limit.min(PAGE_RECORDS));
+        let before_last = page.iter().rev().skip(1).map(|record| record.body.len());
+        prop_assert!(before_last.sum::<usize>() < PAGE_BYTES);
+        records.extend(page);
+        if through == scan.through {
+            return Ok(records);
+        }
+        let last = records.last().map(|record| record.receipt.sequence);
+        prop_assert_eq!(last, Some(through), "a page that is not the last is full");
+        scan.after = through;
+    }
+}
+
+fn check(subject: Subject, steps: Vec<Step>) -> Result<(), TestCaseError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    runtime.block_on(follows_the_model(subject, steps))
+}
+
+/// What fails is printed, smallest first; nothing is kept between runs.
+fn config() -> ProptestConfig {
+    ProptestConfig {
+        cases: 48,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    }
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn the_store_in_memory_does_as_the_model(steps in steps()) {
+        check(Subject::memory(), steps)?;
+    }
+
+    #[test]
+    fn the_store_in_a_file_does_as_the_model_and_keeps_it_all_when_closed(steps in steps()) {
+        check(Subject::sqlite(), steps)?;
+    }
+}

@@ -1,0 +1,66 @@
+//! Where a page ends.
+
+use shippy::store::{PAGE_BYTES, PAGE_RECORDS, Scan};
+
+use super::{Subject, everything, new, read_all};
+
+/// How many records each page of everything has, when each record's body has `bytes` bytes.
+async fn page_lengths(subject: &Subject, records: usize, bytes: usize) -> Vec<usize> {
+    let body = vec![7; bytes];
+    let batch = (0..records).map(|number| new(number.to_string(), body.clone()));
+    subject.store.append(batch.collect()).await.unwrap();
+    let mut scan = everything(records as u64);
+    let mut lengths = Vec::new();
+    while scan.after < scan.through {
+        let page = subject.store.scan(&scan).await.unwrap();
+        lengths.push(page.records.len());
+        scan.after = page.through;
+    }
+    lengths
+}
+
+#[tokio::test]
+async fn a_page_ends_with_its_256th_record() {
+    for subject in Subject::both() {
+        let lengths = page_lengths(&subject, 2 * PAGE_RECORDS + 1, 10).await;
+        assert_eq!(lengths, [PAGE_RECORDS, PAGE_RECORDS, 1]);
+    }
+}
+
+#[tokio::test]
+async fn the_last_page_is_known_as_the_last_also_when_it_is_full() {
+    for subject in Subject::both() {
+        assert_eq!(page_lengths(&subject, PAGE_RECORDS, 10).await, [256]);
+    }
+}
+
+#[tokio::test]
+async fn a_page_ends_with_the_record_that_reaches_its_bytes() {
+    for subject in Subject::both() {
+        // Two are just below the bound, so the third reaches it.
+        let lengths = page_lengths(&subject, 7, PAGE_BYTES / 2 - 1).await;
+        assert_eq!(lengths, [3, 3, 1]);
+    }
+}
+
+#[tokio::test]
+async fn a_record_larger_than_a_page_has_one_to_itself() {
+    for subject in Subject::both() {
+        assert_eq!(page_lengths(&subject, 3, PAGE_BYTES * 4).await, [1, 1, 1]);
+    }
+}
+
+#[tokio::test]
+async fn a_scan_beyond_the_end_finds_nothing_and_says_so() {
+    for subject in Subject::both() {
+        subject.store.append(vec![new("a", "a")]).await.unwrap();
+        let beyond = Scan {
+            after: u64::MAX,
+            ids: vec!["a".into()],
+            ..everything(u64::MAX)
+        };
+        let page = subject.store.scan(&beyond).await.unwrap();
+        assert_eq!((page.records.len(), page.through), (0, u64::MAX));
+        assert_eq!(read_all(&*subject.store).await.len(), 1);
+    }
+}

@@ -1,0 +1,359 @@
+//! What may be at the path of a register, and what is said of it: nothing there is ever changed by a refusal.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    os::unix::{
+        fs::{MetadataExt as _, PermissionsExt as _, symlink},
+        net::UnixListener,
+        process::CommandExt as _,
+    },
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use rusqlite::Connection;
+use shippy::store::{OpenError, Store as _, sqlite::SqliteStore};
+
+use crate::support::{Ran, SOON, Server, eventually, folder, own_name, run, shippy};
+
+/// Everything in `folder`, by name: contents of files, nothing for the rest.
+fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let entries = fs::read_dir(folder).unwrap();
+    entries
+        .map(|entry| entry.unwrap().path())
+        .map(|path| (path.clone(), fs::read(&path).unwrap_or_default()))
+        .collect()
+}
+
+fn serve(home: &Path, register: &Path) -> Command {
+    let mut command = shippy(home);
+    let store = format!("sqlite:{}", register.display());
+    command.args(["serve", "--name", &own_name(), "--store", &store]);
+    command
+}
+
+/// Runs `serve`, which is to end by itself; should it serve instead, it is killed and the test fails.
+#[track_caller]
+fn run_to_its_end(serve: &mut Command) -> Ran {
+    let piped = serve.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = piped.spawn().unwrap();
+    let deadline = Instant::now() + SOON;
+    while child.try_wait().unwrap().is_none() && Instant::now() < deadline {
+        thread::sleep(Duration::from_millis(5));
+    }
+    // Says nothing to one that has ended.
+    let _ = child.kill();
+    Ran::new(format!("{serve:?}"), child.wait_with_output().unwrap())
+}
+
+/// Fails the test unless serving `home`/register.db is refused with `texts` and leaves all in `home` as it was.
+#[track_caller]
+fn refused(home: &Path, texts: &[&str]) -> Ran {
+    let before = contents(home);
+    let ran = run_to_its_end(&mut serve(home, &home.join("register.db")));
+    let ran = ran.exits(1).says(texts);
+    assert_eq!(ran.stdout, "", "no ready line");
+    assert_eq!(ran.stderr.lines().count(), 1, "one line: {}", ran.stderr);
+    assert!(contents(home) == before, "changed: {:?}", contents(home));
+    ran
+}
+
+/// A register with nothing in it, closed.
+fn make_register(path: &Path) {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(SqliteStore::open(path).unwrap().close());
+}
+
+fn stops_well(server: Server) {
+    assert!(server.stop().success());
+}
+
+#[test]
+fn a_second_server_on_the_same_file_is_refused_and_the_first_serves_on() {
+    let home = folder();
+    let first = Server::start(home.path());
+    let again = run_to_its_end(&mut serve(home.path(), &home.path().join("register.db")));
+    again
+        .exits(1)
+        .says(&["another shippy serves it", "stop that one", "--store"]);
+    run(&mut first.ask(home.path(), &["create", "consignment.json"])).exits(0);
+    stops_well(first);
+}
+
+#[test]
+fn a_second_server_that_comes_by_a_link_is_refused_too() {
+    let home = folder();
+    let first = Server::start(home.path());
+    let file_link = home.path().join("link.db");
+    symlink("register.db", &file_link).unwrap();
+    let folder_link = home.path().join("folder");
+    symlink(".", &folder_link).unwrap();
+    for path in [file_link, folder_link.join("register.db")] {
+        let ran = run_to_its_end(&mut serve(home.path(), &path));
+        ran.exits(1).says(&["another shippy serves it"]);
+    }
+    stops_well(first);
+}
+
+#[test]
+fn a_link_may_lead_to_a_register_that_is_not_there_yet() {
+    let home = folder();
+    symlink("far/away.db", home.path().join("near.db")).unwrap();
+    symlink("near.db", home.path().join("register.db")).unwrap();
+    let first = Server::start(home.path());
+    let target = home.path().join("far/away.db");
+    let ran = run_to_its_end(&mut serve(home.path(), &target));
+    ran.exits(1).says(&["another shippy serves it"]);
+    stops_well(first);
+    assert!(target.is_file());
+}
+
+#[test]
+fn a_link_to_itself_is_refused() {
+    let home = folder();
+    symlink("register.db", home.path().join("register.db")).unwrap();
+    refused(home.path(), &["could not", "--store"]);
+}
+
+#[test]
+fn a_second_store_in_the_same_process_is_refused() {
+    let home = folder();
+    let path = home.path().join("register.db");
+    let first = SqliteStore::open(&path).unwrap();
+    let locks = locks_on(&path);
+    let second = SqliteStore::open(&path);
+    assert!(matches!(second, Err(OpenError::InUse(_))), "{second:?}");
+    assert_eq!(locks_on(&path), locks, "the first keeps its locks");
+    drop(first);
+}
+
+/// How many locks the system knows on `path`.
+fn locks_on(path: &Path) -> usize {
+    let end = format!(":{}", fs::metadata(path).unwrap().ino());
+    let locks = fs::read_to_string("/proc/locks").unwrap();
+    let files = locks
+        .lines()
+        .filter_map(|line| line.split_whitespace().nth(5));
+    files.filter(|file| file.ends_with(&end)).count()
+}
+
+#[test]
+fn of_servers_that_start_at_once_one_serves_the_new_register() {
+    let home = folder();
+    let path = home.path().join("register.db");
+    let start = || {
+        let mut command = serve(home.path(), &path);
+        command.stdout(Stdio::null()).stderr(Stdio::piped());
+        command.spawn().unwrap()
+    };
+    let mut servers = [(); 6].map(|()| start());
+    let mut living = eventually("five of six ended", || {
+        let living = servers.iter_mut().filter_map(|server| {
+            let ended = server.try_wait().unwrap();
+            ended.is_none().then_some(server.id())
+        });
+        let living: Vec<u32> = living.collect();
+        (living.len() <= 1).then_some(living)
+    });
+    let last = living.pop().expect("one serves");
+    for mut server in servers {
+        if server.id() == last {
+            server.kill().unwrap();
+            server.wait().unwrap();
+        } else {
+            let ran = Ran::new("serve".into(), server.wait_with_output().unwrap());
+            ran.exits(1).says(&["another shippy serves it"]);
+        }
+    }
+}
+
+#[test]
+fn a_file_that_is_no_database_is_refused() {
+    let home = folder();
+    fs::write(home.path().join("register.db"), "dear diary").unwrap();
+    refused(
+        home.path(),
+        &["no SQLite database", "choose another --store"],
+    );
+}
+
+#[test]
+fn a_damaged_database_is_refused() {
+    let home = folder();
+    let garbage = [b"SQLite format 3\0".as_slice(), &[0xa5; 8_000]].concat();
+    fs::write(home.path().join("register.db"), garbage).unwrap();
+    refused(
+        home.path(),
+        &["no SQLite database", "choose another --store"],
+    );
+}
+
+#[test]
+fn another_programs_database_is_refused() {
+    let home = folder();
+    let other = Connection::open(home.path().join("register.db")).unwrap();
+    other
+        .execute_batch("CREATE TABLE diary (day TEXT)")
+        .unwrap();
+    drop(other);
+    let says = ["another program's database", "choose another --store"];
+    refused(home.path(), &says);
+}
+
+#[test]
+fn another_programs_unfinished_log_stays_where_it_is() {
+    let [home, theirs] = [folder(), folder()];
+    let other = Connection::open(theirs.path().join("diary.db")).unwrap();
+    let write = "PRAGMA journal_mode=wal; CREATE TABLE diary (day TEXT)";
+    other.execute_batch(write).unwrap();
+    for suffix in ["", "-wal"] {
+        let [from, to] = [
+            theirs.path().join("diary.db"),
+            home.path().join("register.db"),
+        ]
+        .map(|path| format!("{}{suffix}", path.display()));
+        fs::copy(from, to).unwrap();
+    }
+    let kept = contents(home.path());
+    let ran = run_to_its_end(&mut serve(home.path(), &home.path().join("register.db")));
+    ran.exits(1).says(&["another program's database"]);
+    let now = contents(home.path());
+    // SQLite makes its index of the log anew whenever it reads one.
+    let now = now
+        .into_iter()
+        .filter(|(path, _)| !path.to_string_lossy().ends_with("-shm"));
+    assert!(now.eq(kept));
+}
+
+#[test]
+fn a_register_of_a_later_version_is_refused() {
+    let home = folder();
+    let path = home.path().join("register.db");
+    make_register(&path);
+    fs::remove_file(home.path().join("register.db.lock")).unwrap();
+    let later = Connection::open(&path).unwrap();
+    later.pragma_update(None, "user_version", 999).unwrap();
+    drop(later);
+    let says = ["schema is version 999", "use a newer shippy"];
+    let before = fs::read(&path).unwrap();
+    let ran = run_to_its_end(&mut serve(home.path(), &path));
+    ran.exits(1).says(&says);
+    assert!(fs::read(&path).unwrap() == before);
+}
+
+#[test]
+fn a_folder_is_refused_as_a_file() {
+    let home = folder();
+    fs::create_dir(home.path().join("register.db")).unwrap();
+    refused(home.path(), &["it is a folder", "choose another --store"]);
+}
+
+#[test]
+fn what_is_no_file_is_refused() {
+    let home = folder();
+    let _socket = UnixListener::bind(home.path().join("register.db")).unwrap();
+    refused(home.path(), &["it is no file", "choose another --store"]);
+    let ran = run_to_its_end(&mut serve(home.path(), Path::new("/dev/null")));
+    ran.exits(1).says(&["it is no file"]);
+}
+
+#[test]
+fn a_folder_that_cannot_be_made_is_named() {
+    let home = folder();
+    for path in ["/dev/null/register.db", "/dev/null/deep/down/register.db"] {
+        let ran = run_to_its_end(&mut serve(home.path(), Path::new(path)));
+        ran.exits(1)
+            .says(&["could not use the folder /dev/null", "--store sqlite:PATH"]);
+    }
+}
+
+#[test]
+fn an_empty_file_becomes_a_register() {
+    let home = folder();
+    fs::write(home.path().join("register.db"), "").unwrap();
+    let server = Server::start(home.path());
+    run(&mut server.ask(home.path(), &["create", "consignment.json"])).exits(0);
+    stops_well(server);
+}
+
+#[test]
+fn missing_folders_are_made() {
+    let home = folder();
+    let path = home.path().join("some/where/register.db");
+    let server = Server::start_with(home.path(), |command| {
+        *command = serve(home.path(), &path);
+    });
+    stops_well(server);
+    assert!(path.is_file());
+}
+
+/// Serves as a user whom permissions bind, which they do not root.
+fn refused_without_rights(home: &Path, texts: &[&str]) {
+    let program = home.join("shippy");
+    let before = contents(home);
+    let mut command = serve(home, &home.join("kept/register.db"));
+    if rustix::process::geteuid().is_root() {
+        // Nobody may not enter the folders that the built program is in.
+        let mut nobody = Command::new(&program);
+        nobody.args(command.get_args()).uid(65_534).gid(65_534);
+        nobody.env_clear();
+        command = nobody;
+    }
+    let ran = run_to_its_end(&mut command).exits(1).says(texts);
+    assert_eq!(ran.stderr.lines().count(), 1, "{}", ran.stderr);
+    assert!(contents(home) == before);
+}
+
+/// A home that everybody may enter, the program in it, and a register in `kept`.
+fn open_home() -> tempfile::TempDir {
+    let home = folder();
+    set_mode(home.path(), 0o755);
+    let program = home.path().join("shippy");
+    fs::copy(env!("CARGO_BIN_EXE_shippy"), program).unwrap();
+    make_register_in(&home.path().join("kept"));
+    home
+}
+
+fn make_register_in(folder: &Path) {
+    fs::create_dir(folder).unwrap();
+    make_register(&folder.join("register.db"));
+    set_mode(&folder.join("register.db.lock"), 0o666);
+}
+
+fn set_mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+#[test]
+fn a_file_that_may_not_be_written_is_refused() {
+    let home = open_home();
+    let kept = home.path().join("kept");
+    set_mode(&kept, 0o777);
+    set_mode(&kept.join("register.db"), 0o444);
+    let before = contents(&kept);
+    refused_without_rights(home.path(), &["could not write", "make it writable"]);
+    assert!(contents(&kept) == before);
+}
+
+#[test]
+fn a_file_that_may_not_be_read_is_refused() {
+    let home = open_home();
+    let kept = home.path().join("kept");
+    set_mode(&kept.join("register.db"), 0o000);
+    refused_without_rights(home.path(), &["Permission denied", "make it writable"]);
+}
+
+#[test]
+fn a_folder_that_may_not_be_written_is_refused() {
+    let home = open_home();
+    let kept = home.path().join("kept");
+    fs::remove_file(kept.join("register.db.lock")).unwrap();
+    set_mode(&kept.join("register.db"), 0o666);
+    set_mode(&kept, 0o555);
+    let before = contents(&kept);
+    refused_without_rights(home.path(), &["could not", "--store sqlite:PATH"]);
+    assert!(contents(&kept) == before);
+}
