@@ -95,10 +95,12 @@ async fn connection(stream: TcpStream, gate: Gate, mut phase: watch::Receiver<Ph
         tracing::debug!("could not set TCP_NODELAY: {error}");
     }
     let mut first_byte = [0];
-    if !matches!(
-        timeout(FIRST_BYTE_TIMEOUT, stream.peek(&mut first_byte)).await,
-        Ok(Ok(1))
-    ) {
+    let begun = tokio::select! {
+        begun = timeout(FIRST_BYTE_TIMEOUT, stream.peek(&mut first_byte)) => begun,
+        // Nothing is under way that a drain would have to wait for.
+        () = draining(&mut phase) => return,
+    };
+    if !matches!(begun, Ok(Ok(1))) {
         return;
     }
     let builder = connection_builder();
