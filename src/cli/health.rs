@@ -9,8 +9,8 @@ use crate::server::ListenAddress;
 
 /// Ask a server whether it serves
 ///
-/// Prints what it answered and where, and fails unless it serves. Made for health checks: where the address is set
-/// that a server on this machine listens on, that server is asked and no other.
+/// Prints what it answered and where, and exits with 0 if it serves and with 1 if it does not. Made for health checks:
+/// with MICRO_SERVER_ADDRESS set as for the server on this machine, that server is asked and no other.
 #[derive(Debug, Args)]
 pub(super) struct HealthArgs {
     #[command(flatten)]

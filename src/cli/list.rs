@@ -6,23 +6,26 @@ use prost::Message as _;
 use super::{
     Exit,
     connect::ClientArgs,
+    exit::say,
     output::{Format, Printer, terminal_width},
 };
 use crate::proto::{Consignment, ListRequest, Position};
 
 /// List the consignments, oldest first
+///
+/// Prints those that were stored when the list began, in the order of their sequence numbers.
 #[derive(Debug, Args)]
 pub(super) struct ListArgs {
-    /// How to print them; what json and ndjson print, `shippy create` reads
+    /// How to print them; `shippy create` reads what json and ndjson print
     #[arg(short, long, value_enum, default_value = "table")]
     output: Format,
     /// Only the consignment with this id; repeat it for several
     #[arg(long, value_name = "ID", value_delimiter = ',', value_parser = parse_id)]
     id: Vec<String>,
-    /// At most so many
+    /// At most N of them
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
-    /// Only those that come after this sequence number
+    /// Only those after this sequence number, as when the rest of a list is wanted
     #[arg(long, value_name = "SEQUENCE", default_value_t = 0)]
     after: u64,
     #[command(flatten)]
@@ -56,7 +59,7 @@ impl ListArgs {
             printer.print(consignments?)?;
         }
         if printer.count() == 0 {
-            eprintln!("no consignments");
+            say("no consignments");
         }
         printer.finish()?;
         Ok(Exit::Done)
