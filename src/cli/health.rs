@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 
+use anyhow::Context as _;
 use clap::Args;
 
 use super::{Exit, connect::ClientArgs};
@@ -38,7 +39,8 @@ impl HealthArgs {
             "{word} at {}, register {}",
             health.address,
             health.register
-        )?;
+        )
+        .context("could not print")?;
         Ok(if health.serving {
             Exit::Done
         } else {

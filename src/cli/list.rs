@@ -1,5 +1,6 @@
 //! `shippy list`
 
+use anyhow::Context as _;
 use clap::Args;
 use prost::Message as _;
 
@@ -32,6 +33,9 @@ pub(super) struct ListArgs {
     client: ClientArgs,
 }
 
+/// What is said of a standard output that takes nothing, as on a full disk.
+const UNPRINTED: &str = "could not print";
+
 fn parse_id(text: &str) -> Result<String, String> {
     if text.is_empty() {
         return Err("an id is not empty".into());
@@ -56,12 +60,12 @@ impl ListArgs {
             let consignments: Result<Vec<_>, _> = (chunk.consignments.into_iter())
                 .map(Consignment::decode)
                 .collect();
-            printer.print(consignments?)?;
+            printer.print(consignments?).context(UNPRINTED)?;
         }
         if printer.count() == 0 {
             say("no consignments");
         }
-        printer.finish()?;
+        printer.finish().context(UNPRINTED)?;
         Ok(Exit::Done)
     }
 }

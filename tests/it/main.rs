@@ -1,5 +1,6 @@
 //! What the whole of shippy does, tested from outside.
 
+mod cli;
 mod contract;
 mod mdns;
 mod serve;
