@@ -2,6 +2,8 @@
 
 mod cli;
 mod contract;
+mod lifecycle;
 mod mdns;
+mod running;
 mod serve;
 mod support;

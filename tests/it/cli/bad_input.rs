@@ -8,7 +8,8 @@ use std::{
 
 use rustix::process::geteuid;
 
-use super::{Running, file, stored};
+use super::{file, stored};
+use crate::running::Running;
 use crate::support::{Server, folder, run, unconfigured};
 
 /// A user who owns nothing here.

@@ -8,7 +8,8 @@ use std::{
 
 use rustix::process::Signal;
 
-use super::{Running, file, stored};
+use super::{file, stored};
+use crate::running::Running;
 use crate::support::{Server, folder, own_name, run, shippy};
 
 /// An address at which nobody listens.

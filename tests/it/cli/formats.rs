@@ -7,7 +7,8 @@ use std::{
 
 use serde_json::{Value, json};
 
-use super::{Running, file, stored};
+use super::{file, stored};
+use crate::running::Running;
 use crate::support::{Ran, Server, folder, run};
 
 fn create(server: &Server, home: &Path, contents: impl AsRef<[u8]>) -> Ran {
