@@ -20,9 +20,9 @@ use crate::{client::Client, consignment};
 /// FILE holds a JSON object, an array of objects, or objects one after another (NDJSON). All of it is read and checked
 /// before anything is sent. Prints the id of each consignment on a line of its own once it is stored.
 ///
-/// A consignment: {"description": "Tea", "weight": 550, "vessel_id": "vessel001", "containers": [{"customer_id":
-/// "cust001", "origin": "Leith"}]}. The weight is in kilograms; every key may be left out, and so may the "id", which
-/// is then made up. Creating a consignment again under its id is safe: it is stored once.
+/// A consignment: {"description": "Tea", "weight": 550, "containers": [{"origin": "Leith"}]}. The weight is in
+/// kilograms; any key may be left out, and an "id" that is left out is made up. Creating a consignment again under its
+/// id is safe: it is stored once.
 #[derive(Debug, Args)]
 pub(super) struct CreateArgs {
     /// The file to read; - is standard input

@@ -11,7 +11,7 @@ use crate::server::ListenAddress;
 /// Ask a server whether it serves
 ///
 /// Prints what it answered and where, and exits with 0 if it serves and with 1 if it does not. Made for health checks:
-/// with MICRO_SERVER_ADDRESS set as for the server on this machine, that server is asked and no other.
+/// where --address is set, as it is for the server on this machine, that server is asked and no other.
 #[derive(Debug, Args)]
 pub(super) struct HealthArgs {
     #[command(flatten)]

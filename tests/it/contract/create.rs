@@ -103,7 +103,7 @@ async fn many_at_once_get_sequence_numbers_without_gaps() {
     let replies = futures_util::future::join_all(creates).await;
     assert!(replies.iter().all(|reply| reply.created));
     let all = all(&mut client.clone()).await;
-    assert_eq!(sequences(&all), Vec::from_iter(1..=200));
+    assert_eq!(sequences(&all), (1..=200).collect::<Vec<_>>());
     for stored in replies.into_iter().filter_map(|reply| reply.consignment) {
         assert!(
             all.contains(&stored),

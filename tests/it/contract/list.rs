@@ -66,7 +66,10 @@ async fn chunks_of_small_consignments_hold_up_to_256() {
     assert_eq!(sizes, [CHUNK, CHUNK, 600 - 2 * CHUNK]);
     let through: Vec<_> = chunks.iter().map(|chunk| chunk.through_sequence).collect();
     assert_eq!(through, [256, 512, 600]);
-    assert_eq!(sequences(&all(&mut client).await), Vec::from_iter(1..=600));
+    assert_eq!(
+        sequences(&all(&mut client).await),
+        (1..=600).collect::<Vec<_>>()
+    );
 }
 
 #[tokio::test]
@@ -143,7 +146,7 @@ async fn a_list_begins_after_a_position_and_ends_at_its_limit() {
                 ..after(register, position)
             };
             let listed = listed(&mut client, request).await;
-            let expected = Vec::from_iter(expected.clone());
+            let expected = expected.clone().collect::<Vec<_>>();
             assert_eq!(
                 sequences(&listed),
                 expected,
@@ -232,7 +235,7 @@ async fn a_list_holds_all_that_was_acknowledged_before_it_began_while_creates_ru
         for _ in 0..20 {
             let before = acknowledged.lock().unwrap().clone();
             let listed = sequences(&all(&mut reader).await);
-            assert_eq!(listed, Vec::from_iter(1..=listed.len() as u64));
+            assert_eq!(listed, (1..=listed.len() as u64).collect::<Vec<_>>());
             let newest = before.iter().max().copied().unwrap_or_default();
             assert!(listed.len() as u64 >= newest, "{newest} is missing");
         }
