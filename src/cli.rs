@@ -2,7 +2,9 @@
 
 use std::{env, ffi::OsString, process::ExitCode};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{
+    Arg, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, builder::Resettable,
+};
 
 use crate::backend::RegistryKind;
 
@@ -38,12 +40,20 @@ const KNOWN_MICRO: [&str; 9] = [
 ];
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 done, 1 failed, 2 wrong usage or bad input, 3 no server found or none answered, \
-4 refused by the server, 5 several registers and none chosen, 130 interrupted";
+Exit codes:
+  0    done
+  1    failed
+  2    called wrongly, or the input is bad; nothing was sent
+  3    no server was found, or none answered
+  4    the server refused
+  5    several registers were found and none was chosen
+  130  interrupted";
 
-/// A register of shipping consignments: start it with `shippy serve`, and `shippy create` and `shippy list` find it.
+/// A register of shipping consignments
+///
+/// `shippy serve` keeps it; `shippy create FILE` and `shippy list` find the server on the network by themselves.
 #[derive(Debug, Parser)]
-#[command(version, after_help = EXIT_CODES, disable_help_subcommand = true)]
+#[command(version, disable_help_subcommand = true)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -62,10 +72,10 @@ enum Command {
 /// Which service, and where servers and clients meet.
 #[derive(Debug, Args)]
 struct ServiceArgs {
-    /// The service's name: clients find the servers of the same name
+    /// The service's name: clients find the servers that were started with the same name
     #[arg(long, env = "MICRO_SERVER_NAME", default_value = DEFAULT_NAME, value_parser = parse_name)]
     name: String,
-    /// Where servers announce themselves and clients look for them
+    /// How servers make themselves known and clients look for them
     #[arg(long, env = "MICRO_REGISTRY", value_enum, default_value = "mdns")]
     registry: RegistryKind,
 }
@@ -81,11 +91,26 @@ fn parse_name(text: &str) -> Result<String, String> {
 }
 
 impl Cli {
+    /// Reads the command line and the environment. Whoever asks for help, or calls wrongly, is answered here, and the
+    /// process ends.
+    #[must_use]
+    pub fn read() -> Self {
+        Self::try_read(env::args_os()).unwrap_or_else(|error| error.exit())
+    }
+
+    fn try_read(arguments: impl Iterator<Item = OsString>) -> Result<Self, clap::Error> {
+        let matches = completed(Self::command()).try_get_matches_from(arguments)?;
+        if let Some(("serve", matches)) = matches.subcommand() {
+            serve::check(matches)?;
+        }
+        Self::from_arg_matches(&matches)
+    }
+
     /// Runs the command and says how it ended. Everything that went wrong has been printed.
     #[must_use]
     pub fn run(self) -> ExitCode {
         logs::start(&self.logs, matches!(self.command, Command::Serve(_)));
-        warn_of_unknown_settings(env::vars_os().map(|(name, _)| name));
+        warn_of_unknown_settings(env::vars_os());
         let result = runtime().and_then(|runtime| {
             let result = runtime.block_on(self.command.run());
             // A thread may still wait for standard input, which need not ever come.
@@ -93,6 +118,26 @@ impl Cli {
             result
         });
         exit::report(result).into()
+    }
+}
+
+/// `command` and all beneath it with what goes for each of them.
+fn completed(command: clap::Command) -> clap::Command {
+    command
+        .after_help(EXIT_CODES)
+        .mut_args(settled)
+        .mut_subcommands(completed)
+}
+
+/// A variable that is set to nothing counts as not set: `docker compose` sets those that it has no value for so. What
+/// is set stays out of the help, as it may be a secret.
+fn settled(argument: Arg) -> Arg {
+    let is_empty = |name| env::var_os(name).is_some_and(|value| value.is_empty());
+    let argument = argument.hide_env_values(true);
+    if argument.get_env().is_some_and(is_empty) {
+        argument.env(Resettable::Reset)
+    } else {
+        argument
     }
 }
 
@@ -113,9 +158,10 @@ impl Command {
     }
 }
 
-fn warn_of_unknown_settings(names: impl Iterator<Item = OsString>) {
-    let unknown: Vec<_> = names
-        .filter_map(|name| name.into_string().ok())
+fn warn_of_unknown_settings(variables: impl Iterator<Item = (OsString, OsString)>) {
+    let unknown: Vec<_> = variables
+        .filter(|(_, value)| !value.is_empty())
+        .filter_map(|(name, _)| name.into_string().ok())
         .filter(|name| name.starts_with("MICRO_") && !KNOWN_MICRO.contains(&name.as_str()))
         .collect();
     if !unknown.is_empty() {
@@ -128,8 +174,6 @@ fn warn_of_unknown_settings(names: impl Iterator<Item = OsString>) {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]

@@ -1,6 +1,10 @@
 //! One server's life: serve, announce, and end in order.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{
+    future::{Future, pending},
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use http::HeaderValue;
@@ -21,6 +25,7 @@ use crate::{
 };
 
 mod connections;
+mod copies;
 mod gate;
 mod limits;
 mod listener;
@@ -29,6 +34,10 @@ pub use listener::ListenAddress;
 
 /// How long to take leave of the registry, of the time for the whole drain.
 const WITHDRAW_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What health is known of: the server as a whole (the empty name, by the health protocol), and the service under both
+/// of its names.
+const HEALTH_NAMES: [&str; 3] = ["", SERVICE, SERVICE_ALIAS];
 
 /// A server that is about to serve.
 pub struct Server {
@@ -64,24 +73,30 @@ impl Server {
     ) -> anyhow::Result<Ended> {
         let register = HeaderValue::from_str(self.store.register())
             .context("the register's id cannot be sent in a header")?;
-        let (health, routes) = routes(&self.store);
+        let (mut health, routes) = routes(&self.store);
+        report(&health, ServingStatus::Serving).await;
         let following = tokio::spawn(follow(self.store.condition(), health.clone()));
         let (phase, phases) = watch::channel(Phase::Serving);
         let gate = Gate::new(routes, register);
         let mut serving = tokio::spawn(connections::serve(self.listener, gate, phases));
 
-        let living = async {
+        let appearing = async {
             ready(self.registry.announce(&self.instance).await);
-            shutdown.await;
+            copies::look_out(&*self.registry, &self.instance).await;
+            pending::<()>().await;
         };
         let failed = tokio::select! {
-            () = living => None,
+            () = shutdown => None,
             failed = &mut serving => Some(failed),
+            () = appearing => None,
         };
         let deadline = Instant::now() + limits::DRAIN_GRACE;
         following.abort();
+        // Its last word must not come after ours.
+        let _ = following.await;
         report(&health, ServingStatus::NotServing).await;
         withdraw(&*self.registry).await;
+        end_watches(&mut health).await;
         phase.send_replace(Phase::Draining(deadline));
         let ended = match failed {
             Some(failed) => failed,
@@ -125,6 +140,14 @@ fn routes(store: &Arc<dyn Store>) -> (HealthReporter, axum::Router) {
     (health, routes.into_axum_router())
 }
 
+/// Ends the streams of those who watch the server's health, once they have heard that it stops: they would hold the
+/// drain to its deadline.
+async fn end_watches(health: &mut HealthReporter) {
+    for name in HEALTH_NAMES {
+        health.clear_service_status(name).await;
+    }
+}
+
 /// Lets health follow what the store can do.
 async fn follow(mut condition: watch::Receiver<Condition>, health: HealthReporter) {
     loop {
@@ -139,9 +162,8 @@ async fn follow(mut condition: watch::Receiver<Condition>, health: HealthReporte
     }
 }
 
-/// Says it of the server as a whole (the empty name, by the health protocol) and of the service under both names.
 async fn report(health: &HealthReporter, status: ServingStatus) {
-    for name in ["", SERVICE, SERVICE_ALIAS] {
+    for name in HEALTH_NAMES {
         health.set_service_status(name, status).await;
     }
 }

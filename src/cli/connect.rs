@@ -17,13 +17,13 @@ use crate::{
 pub(super) struct ClientArgs {
     #[command(flatten)]
     service: ServiceArgs,
-    /// Ask the server there and look for no other; repeat it to name servers that share a register
+    /// Ask the server at this address and look for no other; repeat it for further servers of the same register
     #[arg(long, env = "SHIPPY_SERVER", value_name = "HOST:PORT", value_delimiter = ',', value_parser = parse_server)]
     server: Vec<String>,
-    /// Which register, where there are several: its id or how it begins
+    /// Which register, where there are several: its id, or the first characters of it
     #[arg(long, env = "SHIPPY_REGISTER", value_name = "ID-PREFIX", value_parser = parse_register)]
     register: Option<String>,
-    /// How long finding and one answer may take together, like 5s or 500ms
+    /// How long to wait in all for a server to be found and to answer, like 5s or 500ms
     #[arg(long, env = "SHIPPY_TIMEOUT", value_name = "TIME", default_value = "5s", value_parser = parse_duration)]
     timeout: Duration,
 }

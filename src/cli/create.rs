@@ -1,6 +1,9 @@
 //! `shippy create`
 
-use std::{ffi::OsString, io::Write as _};
+use std::{
+    ffi::OsString,
+    io::{ErrorKind, Write as _},
+};
 
 use anyhow::Context as _;
 use clap::Args;
@@ -14,11 +17,15 @@ use crate::{client::Client, consignment};
 
 /// Store the consignments of a file
 ///
-/// FILE holds a JSON object, an array of them, or objects one after another (NDJSON). All of it is read and checked
-/// before anything is sent. Prints the id of each consignment once it is stored.
+/// FILE holds a JSON object, an array of objects, or objects one after another (NDJSON). All of it is read and checked
+/// before anything is sent. Prints the id of each consignment on a line of its own once it is stored.
+///
+/// A consignment: {"description": "Tea", "weight": 550, "containers": [{"origin": "Leith"}]}. The weight is in
+/// kilograms; any key may be left out, and an "id" that is left out is made up. Creating a consignment again under its
+/// id is safe: it is stored once.
 #[derive(Debug, Args)]
 pub(super) struct CreateArgs {
-    /// The file; - reads standard input
+    /// The file to read; - is standard input
     #[arg(value_name = "FILE")]
     file: OsString,
     #[command(flatten)]
@@ -53,7 +60,11 @@ async fn create(
                 "could not create {name}:{line}, consignment {id} ({stored} of {total} are stored)"
             )
         })?;
-        writeln!(std::io::stdout(), "{}", record.consignment.id)?;
+        match writeln!(std::io::stdout(), "{}", record.consignment.id) {
+            // Whoever read the ids has seen enough; what the file holds is to be stored all the same.
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
+            printed => printed.context("could not print")?,
+        }
     }
     Ok(())
 }

@@ -1,8 +1,14 @@
 //! How a command ends: its exit code, and what is said of a failure.
 
-use std::{fmt::Write as _, io, process::ExitCode};
+use std::{
+    fmt::Write as _,
+    io::{self, Write as _},
+    process::ExitCode,
+};
 
-use crate::{cli::input::InputError, client::ClientError, registry::Instance};
+use crate::{
+    cli::input::InputError, client::ClientError, escape::escape_control, registry::Instance,
+};
 
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,8 +54,15 @@ pub(super) fn report(result: anyhow::Result<Exit>) -> Exit {
         }
     }
     let advice = error.downcast_ref().map(advice).unwrap_or_default();
-    eprintln!("shippy: {text}{advice}");
+    // What others have said was made safe where it was taken in; this is the net beneath it.
+    let lines: Vec<_> = text.split('\n').map(escape_control).collect();
+    say(&format!("shippy: {}{advice}", lines.join("\n")));
     exit_of(&error)
+}
+
+/// Prints a line for people. Where nobody reads it any more, there is nobody to tell either.
+pub(super) fn say(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
 }
 
 /// Whoever read what we print has seen enough.

@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 
+use anyhow::Context as _;
 use clap::Args;
 
 use super::{Exit, connect::ClientArgs};
@@ -9,8 +10,8 @@ use crate::server::ListenAddress;
 
 /// Ask a server whether it serves
 ///
-/// Prints what it answered and where, and fails unless it serves. Made for health checks: where the address is set
-/// that a server on this machine listens on, that server is asked and no other.
+/// Prints what it answered and where, and exits with 0 if it serves and with 1 if it does not. Made for health checks:
+/// where --address is set, as it is for the server on this machine, that server is asked and no other.
 #[derive(Debug, Args)]
 pub(super) struct HealthArgs {
     #[command(flatten)]
@@ -38,7 +39,8 @@ impl HealthArgs {
             "{word} at {}, register {}",
             health.address,
             health.register
-        )?;
+        )
+        .context("could not print")?;
         Ok(if health.serving {
             Exit::Done
         } else {

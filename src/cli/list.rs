@@ -1,33 +1,40 @@
 //! `shippy list`
 
+use anyhow::Context as _;
 use clap::Args;
 use prost::Message as _;
 
 use super::{
     Exit,
     connect::ClientArgs,
+    exit::say,
     output::{Format, Printer, terminal_width},
 };
 use crate::proto::{Consignment, ListRequest, Position};
 
 /// List the consignments, oldest first
+///
+/// Prints those that were stored when the list began, in the order of their sequence numbers.
 #[derive(Debug, Args)]
 pub(super) struct ListArgs {
-    /// How to print them; what json and ndjson print, `shippy create` reads
+    /// How to print them; `shippy create` reads what json and ndjson print
     #[arg(short, long, value_enum, default_value = "table")]
     output: Format,
     /// Only the consignment with this id; repeat it for several
     #[arg(long, value_name = "ID", value_delimiter = ',', value_parser = parse_id)]
     id: Vec<String>,
-    /// At most so many
+    /// At most N of them
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
-    /// Only those that come after this sequence number
+    /// Only those after this sequence number, as when the rest of a list is wanted
     #[arg(long, value_name = "SEQUENCE", default_value_t = 0)]
     after: u64,
     #[command(flatten)]
     client: ClientArgs,
 }
+
+/// What is said of a standard output that takes nothing, as on a full disk.
+const UNPRINTED: &str = "could not print";
 
 fn parse_id(text: &str) -> Result<String, String> {
     if text.is_empty() {
@@ -53,12 +60,12 @@ impl ListArgs {
             let consignments: Result<Vec<_>, _> = (chunk.consignments.into_iter())
                 .map(Consignment::decode)
                 .collect();
-            printer.print(consignments?)?;
+            printer.print(consignments?).context(UNPRINTED)?;
         }
         if printer.count() == 0 {
-            eprintln!("no consignments");
+            say("no consignments");
         }
-        printer.finish()?;
+        printer.finish().context(UNPRINTED)?;
         Ok(Exit::Done)
     }
 }

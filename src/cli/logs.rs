@@ -12,7 +12,7 @@ const QUIET: &str = "mdns_sd=off";
 /// What is logged and how.
 #[derive(Debug, Args)]
 pub(super) struct LogArgs {
-    /// What is logged: error, warn, info, debug or trace, or a filter as of the `tracing` crates
+    /// What to log: error, warn, info, debug, trace or off, or a filter as the `tracing` crates have it
     /// [default: info for serve, else warn]
     #[arg(
         long,
@@ -22,7 +22,7 @@ pub(super) struct LogArgs {
         help_heading = "Logs"
     )]
     log_level: Option<EnvFilter>,
-    /// How log lines are written
+    /// How to write log lines, which go to standard error
     #[arg(
         long,
         global = true,
@@ -53,10 +53,13 @@ pub(super) fn start(args: &LogArgs, serving: bool) {
         .log_level
         .clone()
         .unwrap_or_else(|| EnvFilter::new(format!("{default},{QUIET}")));
-    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let colour = std::io::stderr().is_terminal() && !no_color;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(colour)
+        // Whoever read the log may go away; saying that on standard error would be a panic.
+        .log_internal_errors(false)
         .with_writer(std::io::stderr);
     match args.log_format {
         LogFormat::Text => builder.with_target(false).init(),

@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use clap::Args;
+use clap::{ArgMatches, Args, error::ErrorKind, parser::ValueSource};
 
 use super::{Exit, ServiceArgs, interrupt::Interrupts};
 use crate::{
@@ -18,14 +18,16 @@ use crate::{
     store::Store,
 };
 
-/// Keep a register and announce it
+/// Keep a register and announce it to clients
 ///
-/// Serves until SIGTERM or SIGINT, then ends in order within 8 seconds; a second signal ends at once.
+/// Listens on this machine alone unless --lan or --address opens it to the network. Prints one line once clients can
+/// find it. Serves until SIGTERM or SIGINT (Ctrl-C), then lets what is under way end, for 8 seconds at most; a second
+/// signal ends it at once. What was acknowledged is on disk either way.
 #[derive(Debug, Args)]
 pub(super) struct ServeArgs {
     #[command(flatten)]
     service: ServiceArgs,
-    /// Where to listen; without a host on every interface, and with port 0 on any free port
+    /// Where to listen: :PORT means every interface of this machine, port 0 any free port
     #[arg(
         long,
         env = "MICRO_SERVER_ADDRESS",
@@ -36,11 +38,11 @@ pub(super) struct ServeArgs {
     /// Open the server to the network: the same as --address :0
     #[arg(long)]
     lan: bool,
-    /// The address to announce in place of the one listened on, as behind NAT or a published port
+    /// The address to announce instead of the one listened on, for a server behind NAT or a published port
     #[arg(long, env = "MICRO_SERVER_ADVERTISE", value_name = "HOST:PORT")]
     advertise: Option<ListenAddress>,
-    /// Where the register is kept: sqlite:PATH, sqlite:FOLDER/ or memory:
-    /// [default: sqlite:, in the user's data folder, with the service's name]
+    /// Where to keep the register: sqlite:FILE, sqlite:FOLDER/, or memory: to keep it only while the server runs
+    /// [default: a file of the service's name in the user's data folder]
     #[arg(long, env = "SHIPPY_STORE", value_name = "URL")]
     store: Option<StoreUrl>,
     /// The id to announce, unique to each server [default: a new one at each start]
@@ -51,11 +53,28 @@ pub(super) struct ServeArgs {
     server_version: String,
 }
 
+/// Refuses what contradicts itself. An address that the environment sets gives way to `--lan`: what is typed counts
+/// before what is set.
+pub(super) fn check(matches: &ArgMatches) -> Result<(), clap::Error> {
+    let address = matches.value_source("address");
+    if matches.get_flag("lan") && address == Some(ValueSource::CommandLine) {
+        return Err(clap::Error::raw(
+            ErrorKind::ArgumentConflict,
+            "--lan and --address both say where to listen: give one of them; to open a certain port to the network, \
+             give --address :PORT\n",
+        ));
+    }
+    Ok(())
+}
+
 impl ServeArgs {
     pub(super) async fn run(mut self) -> anyhow::Result<Exit> {
         let interrupts = Interrupts::new()?;
         if self.lan {
-            self.address.host.clear();
+            self.address = ListenAddress {
+                host: String::new(),
+                port: 0,
+            };
         }
         let listener = self.address.bind()?;
         let address = listener

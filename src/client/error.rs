@@ -6,7 +6,10 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
 use super::connection::chain;
-use crate::registry::{Instance, RegistryError};
+use crate::{
+    escape::escape_control,
+    registry::{Instance, RegistryError},
+};
 
 /// Why a call did not succeed.
 #[derive(Debug, thiserror::Error)]
@@ -44,7 +47,7 @@ pub enum ClientError {
     )]
     Copies(Vec<Instance>),
     /// The server refused; sending the same again is refused again.
-    #[error("{}", .0.message())]
+    #[error("{}", escape_control(.0.message()))]
     Refused(Status),
     /// The server failed.
     #[error("the server failed: {}", describe(.0))]
@@ -107,11 +110,11 @@ pub(super) fn is_worth_repeating(status: &Status) -> bool {
     }
 }
 
-/// A status for people: what the server said, or what became of the connection.
+/// A status for people: what the server said, made safe to show, or what became of the connection.
 pub(super) fn describe(status: &Status) -> String {
     match status.source() {
         Some(source) => chain(source),
-        None => status.message().to_owned(),
+        None => escape_control(status.message()).into_owned(),
     }
 }
 

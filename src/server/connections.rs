@@ -4,6 +4,7 @@ use std::{io, pin::pin, sync::Arc};
 
 use hyper_util::rt::TokioIo;
 use tokio::{
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, join},
     net::{TcpListener, TcpStream},
     sync::{Semaphore, watch},
     task::JoinSet,
@@ -12,8 +13,11 @@ use tokio::{
 
 use super::{
     gate::Gate,
-    limits::{ACCEPT_RETRY, CONNECTIONS, FIRST_BYTE_TIMEOUT, connection_builder},
+    limits::{ACCEPT_RETRY, CONNECTIONS, OPENING_TIMEOUT, connection_builder},
 };
+
+/// What every HTTP/2 connection begins with (RFC 9113 §3.4).
+const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// What the server is to do about its connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,13 +98,12 @@ async fn connection(stream: TcpStream, gate: Gate, mut phase: watch::Receiver<Ph
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!("could not set TCP_NODELAY: {error}");
     }
-    let mut first_byte = [0];
-    if !matches!(
-        timeout(FIRST_BYTE_TIMEOUT, stream.peek(&mut first_byte)).await,
-        Ok(Ok(1))
-    ) {
-        return;
-    }
+    let opened = tokio::select! {
+        opened = timeout(OPENING_TIMEOUT, open(stream)) => opened,
+        // Nothing is under way that a drain would have to wait for.
+        () = draining(&mut phase) => return,
+    };
+    let Ok(Some(stream)) = opened else { return };
     let builder = connection_builder();
     let mut served = pin!(builder.serve_connection(TokioIo::new(stream), gate));
     let result = tokio::select! {
@@ -113,4 +116,23 @@ async fn connection(stream: TcpStream, gate: Gate, mut phase: watch::Receiver<Ph
     if let Err(error) = result {
         tracing::debug!("a connection ended: {error}");
     }
+}
+
+/// Waits for the peer to say that it speaks HTTP/2; `None` when it says something else, or goes away. hyper would wait
+/// for it without an end, and a peer could hold the connection, and every drain, with a single byte.
+async fn open(stream: TcpStream) -> Option<impl AsyncRead + AsyncWrite + Unpin> {
+    let (mut reader, writer) = stream.into_split();
+    let mut said = [0; PREFACE.len()];
+    let mut length = 0;
+    while length < said.len() {
+        length += match reader.read(&mut said[length..]).await {
+            Ok(count) if count > 0 => count,
+            _ => return None,
+        };
+        // Whoever speaks something else is let go at once, however little it says.
+        if !PREFACE.starts_with(&said[..length]) {
+            return None;
+        }
+    }
+    Some(join(PREFACE.as_slice().chain(reader), writer))
 }

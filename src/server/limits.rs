@@ -21,8 +21,8 @@ pub(super) const REQUESTS: usize = 4_096;
 pub(super) const MESSAGE_BYTES: usize = 4 * 1024 * 1024;
 /// How long one request may take, for a stream until it begins: far more than a commit takes on a slow disk.
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
-/// How long a new connection may stay silent.
-pub(super) const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a peer may take to say that it speaks HTTP/2, which clients do with their first packet.
+pub(super) const OPENING_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a drain may take in all: under the 10 s after which Docker kills.
 pub(super) const DRAIN_GRACE: Duration = Duration::from_secs(8);
 /// How long to wait before accepting again when the system would not, as when it is out of file descriptors.

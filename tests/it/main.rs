@@ -1,9 +1,13 @@
 //! What the whole of shippy does, tested from outside.
 
+mod cli;
+mod contract;
 mod fsync;
 mod kill;
+mod lifecycle;
 mod mdns;
 mod mounts;
+mod running;
 mod serve;
 mod store;
 mod store_files;

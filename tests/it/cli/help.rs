@@ -1,0 +1,92 @@
+//! What newcomers read, and what they are told of their mistakes.
+
+use crate::support::{folder, run, shippy};
+
+const COMMANDS: [&str; 4] = ["serve", "create", "list", "health"];
+
+#[test]
+fn help_of_every_command_is_data_and_names_the_exit_codes() {
+    let home = folder();
+    let mut calls = vec![vec!["--help"], vec!["-h"]];
+    for command in COMMANDS {
+        calls.extend([vec![command, "--help"], vec![command, "-h"]]);
+    }
+    for args in calls {
+        let ran = run(shippy(home.path()).args(&args)).exits(0);
+        assert_eq!(ran.stderr, "", "{args:?}");
+        for text in [
+            "Usage: shippy",
+            "Exit codes:",
+            "several registers",
+            "--log-level",
+        ] {
+            assert!(ran.stdout.contains(text), "no {text:?} in {ran:#?}");
+        }
+    }
+}
+
+#[test]
+fn help_names_the_commands_and_the_settings_but_not_their_values() {
+    let home = folder();
+    let ran = run(shippy(home.path()).arg("--help")).exits(0);
+    for command in COMMANDS {
+        assert!(ran.stdout.contains(command), "{ran:#?}");
+    }
+    let mut command = shippy(home.path());
+    command
+        .env("SHIPPY_STORE", "sqlite:/hidden")
+        .args(["serve", "--help"]);
+    let ran = run(&mut command).exits(0);
+    for text in [
+        "--lan",
+        "[env: MICRO_SERVER_ADDRESS]",
+        "[env: SHIPPY_STORE]",
+    ] {
+        assert!(ran.stdout.contains(text), "no {text:?} in {ran:#?}");
+    }
+    assert!(!ran.stdout.contains("/hidden"), "{ran:#?}");
+}
+
+#[test]
+fn the_version_is_printed() {
+    let home = folder();
+    for flag in ["--version", "-V"] {
+        let ran = run(shippy(home.path()).arg(flag)).exits(0);
+        let version = concat!("shippy ", env!("CARGO_PKG_VERSION"), "\n");
+        assert_eq!((&*ran.stdout, &*ran.stderr), (version, ""));
+    }
+}
+
+#[test]
+fn wrong_usage_is_told_on_standard_error_and_ends_with_2() {
+    let home = folder();
+    for (args, said) in [
+        (&[][..], "Usage"),
+        (&["frobnicate"], "frobnicate"),
+        (&["create"], "<FILE>"),
+        (&["create", "a", "b"], "'b'"),
+        (&["list", "extra"], "extra"),
+        (&["list", "--limit", "0"], "--limit"),
+        (&["list", "--limit", "-1"], "-1"),
+        (&["list", "-o", "xml"], "ndjson"),
+        (&["list", "--id", "a b"], "only A-Z"),
+        (&["list", "--id", ""], "--id"),
+        (&["list", "--after", "x"], "--after"),
+        (&["list", "--timeout", "soon"], "500ms or 5s"),
+        (&["list", "--server", "depot"], "HOST:PORT"),
+        (&["list", "--server", ":50051"], "no host"),
+        (&["list", "--register", "x/y"], "UUID"),
+        (&["list", "--name", "a b"], "A-Z"),
+        (&["list", "--registry", "zookeeper"], "mdns"),
+        (&["serve", "--address", "50051"], "HOST:PORT"),
+        (&["serve", "--address", "1.2.3.4:70000"], "65535"),
+        (&["serve", "--store", "mysql://x"], "sqlite:PATH"),
+        (
+            &["serve", "--lan", "--address", ":1"],
+            "--lan and --address",
+        ),
+    ] {
+        let ran = run(shippy(home.path()).args(args)).exits(2).says(&[said]);
+        assert_eq!(ran.stdout, "", "{args:?}");
+    }
+}

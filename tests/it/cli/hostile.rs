@@ -1,0 +1,190 @@
+//! What a server that means harm can do to the terminal of those who ask it: nothing.
+
+use std::{pin::Pin, process::Command};
+
+use axum::{Router, response::Response as HttpResponse};
+use bytes::Bytes;
+use futures_util::{Stream, stream};
+use http::HeaderValue;
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo},
+    server::conn::auto,
+    service::TowerToHyperService,
+};
+use prost::Message as _;
+use shippy::proto::{
+    self, Consignment, Container, GetRequest, ListChunk, ListRequest, REGISTER_KEY,
+    shipping_service_server::{ShippingService, ShippingServiceServer},
+};
+use tokio::net::TcpListener;
+use tonic::{Code, Request, Response, Status};
+
+use crate::support::{Ran, folder, run, shippy};
+
+/// Clears the screen, sets the title, goes up a line, reads backwards, and begins a line of its own.
+const EVIL: &str = "\u{1b}[2J\u{1b}]0;x\u{7}\u{9b}1A\u{202e}\r\nshippy: all is well";
+const REGISTER: &str = "01a203d8-fe77-72ae-aba0-773440c2a079";
+
+/// A server that says [`EVIL`] wherever it can say anything.
+#[derive(Clone, Copy)]
+struct Impostor {
+    /// How it answers lists; `Ok` lists something.
+    list: Code,
+    create: Code,
+}
+
+#[tonic::async_trait]
+impl ShippingService for Impostor {
+    type ListConsignmentsStream = Pin<Box<dyn Stream<Item = Result<ListChunk, Status>> + Send>>;
+
+    async fn create_consignment(
+        &self,
+        _: Request<Consignment>,
+    ) -> Result<Response<proto::Response>, Status> {
+        Err(Status::new(self.create, EVIL))
+    }
+
+    async fn get_consignments(
+        &self,
+        _: Request<GetRequest>,
+    ) -> Result<Response<proto::Response>, Status> {
+        Err(Status::new(self.list, EVIL))
+    }
+
+    async fn list_consignments(
+        &self,
+        _: Request<ListRequest>,
+    ) -> Result<Response<Self::ListConsignmentsStream>, Status> {
+        if self.list != Code::Ok {
+            return Err(Status::new(self.list, EVIL));
+        }
+        let container = Container {
+            origin: EVIL.into(),
+            ..Container::default()
+        };
+        let consignment = Consignment {
+            id: EVIL.into(),
+            description: EVIL.into(),
+            vessel_id: EVIL.into(),
+            containers: vec![container],
+            ..Consignment::default()
+        };
+        let chunk = ListChunk {
+            consignments: vec![Bytes::from(consignment.encode_to_vec())],
+            through_sequence: 1,
+        };
+        Ok(Response::new(Box::pin(stream::iter([Ok(chunk)]))))
+    }
+}
+
+/// Serves `impostor` as long as the runtime lasts; its address.
+async fn start(impostor: Impostor) -> String {
+    let (health, health_service) = tonic_health::server::health_reporter();
+    health
+        .set_service_status("", tonic_health::ServingStatus::Serving)
+        .await;
+    let name_register = |mut response: HttpResponse| async move {
+        let register = HeaderValue::from_static(REGISTER);
+        response.headers_mut().insert(REGISTER_KEY, register);
+        response
+    };
+    let app: Router = tonic::service::Routes::new(ShippingServiceServer::new(impostor))
+        .add_service(health_service)
+        .prepare()
+        .into_axum_router()
+        .layer(axum::middleware::map_response(name_register));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let app = TowerToHyperService::new(app.clone());
+            tokio::spawn(async move {
+                let builder = auto::Builder::new(TokioExecutor::new()).http2_only();
+                let _ = builder.serve_connection(TokioIo::new(stream), app).await;
+            });
+        }
+    });
+    address
+}
+
+/// Runs a command while the runtime goes on.
+async fn ran(mut command: Command) -> Ran {
+    tokio::task::spawn_blocking(move || run(&mut command))
+        .await
+        .unwrap()
+}
+
+fn ask(home: &std::path::Path, address: &str, args: &[&str]) -> Command {
+    let mut command = shippy(home);
+    command.args(args).args(["--server", address]);
+    command
+}
+
+/// Fails the test when `text` holds anything that acts on a terminal, other than the ends of lines.
+#[track_caller]
+fn is_harmless(text: &str) {
+    let acting = text
+        .chars()
+        .find(|&char| char != '\n' && shippy::escape::acts(char));
+    assert_eq!(acting, None, "{text:?}");
+}
+
+#[tokio::test]
+async fn what_a_server_refuses_with_is_one_line_without_control_characters() {
+    let home = folder();
+    for (code, exit) in [
+        (Code::InvalidArgument, 4),
+        (Code::AlreadyExists, 4),
+        (Code::Internal, 1),
+        (Code::Unknown, 1),
+        (Code::Unavailable, 3),
+    ] {
+        let impostor = Impostor {
+            list: code,
+            create: code,
+        };
+        let address = start(impostor).await;
+        for args in [&["list"][..], &["create", "consignment.json"]] {
+            let ran = ran(ask(home.path(), &address, args)).await.exits(exit);
+            is_harmless(&ran.stderr);
+            let spoofed = ran.stderr.lines().any(|line| line == "shippy: all is well");
+            assert!(!spoofed, "{ran:#?}");
+            ran.says(&["\\u{1b}[2J", "all is well"]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_a_server_lists_is_harmless_in_every_format() {
+    let home = folder();
+    let impostor = Impostor {
+        list: Code::Ok,
+        create: Code::Ok,
+    };
+    let address = start(impostor).await;
+    for (format, lines) in [("table", 2), ("ndjson", 1)] {
+        let ran = ran(ask(home.path(), &address, &["list", "-o", format])).await;
+        let ran = ran.exits(0);
+        is_harmless(&ran.stdout);
+        assert_eq!(ran.stdout.lines().count(), lines, "{ran:#?}");
+    }
+    let ran = ran(ask(home.path(), &address, &["list", "-o", "json"])).await;
+    is_harmless(&ran.exits(0).stdout);
+}
+
+#[tokio::test]
+async fn what_listens_but_is_not_shippy_is_called_that() {
+    let home = folder();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    // HTTP/1.1 with something to act on a terminal.
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let text = format!("HTTP/1.1 200 OK\r\nserver: {EVIL}\r\n\r\n");
+            let _ = tokio::io::AsyncWriteExt::write_all(&mut stream, text.as_bytes()).await;
+        }
+    });
+    let ran = ran(ask(home.path(), &address, &["list", "--timeout", "2s"])).await;
+    is_harmless(&ran.stderr);
+    ran.exits(3).says(&[&address]);
+}

@@ -1,0 +1,160 @@
+//! Settings by environment variables: go-micro's names and shippy's own.
+
+use std::net::IpAddr;
+
+use super::serve;
+use crate::support::{Server, folder, own_name, run, shippy};
+
+/// Every variable that is a setting of some command.
+const SETTINGS: [&str; 15] = [
+    "MICRO_SERVER_NAME",
+    "MICRO_SERVER_VERSION",
+    "MICRO_SERVER_ID",
+    "MICRO_SERVER_ADDRESS",
+    "MICRO_SERVER_ADVERTISE",
+    "MICRO_REGISTRY",
+    "MICRO_REGISTRY_ADDRESS",
+    "MICRO_REGISTER_TTL",
+    "MICRO_REGISTER_INTERVAL",
+    "SHIPPY_STORE",
+    "SHIPPY_SERVER",
+    "SHIPPY_REGISTER",
+    "SHIPPY_TIMEOUT",
+    "SHIPPY_LOG",
+    "SHIPPY_LOG_FORMAT",
+];
+
+#[test]
+fn the_run_command_of_the_go_service_keeps_working() {
+    let home = folder();
+    let name = own_name();
+    let mut command = shippy(home.path());
+    command
+        .arg("serve")
+        .env("MICRO_SERVER_NAME", &name)
+        .env("MICRO_SERVER_ADDRESS", ":0")
+        .env("MICRO_REGISTRY", "mdns");
+    let server = Server::spawn(command, home.path());
+    assert!(server.address.ip().is_unspecified(), "{}", server.ready);
+    assert!(server.ready.contains(&name), "{}", server.ready);
+    let mut command = shippy(home.path());
+    command.args(["create", "consignment.json"]);
+    run(command.env("MICRO_SERVER_NAME", &name)).exits(0);
+    // Without a store of its own it keeps the register in the user's data folder.
+    let kept = home.path().join(format!(".local/share/shippy/{name}.db"));
+    assert!(kept.exists(), "{}", server.ready);
+}
+
+#[test]
+fn a_go_micro_setting_that_shippy_does_not_have_is_named_once() {
+    let home = folder();
+    let mut command = shippy(home.path());
+    command.args(["serve", "--name", &own_name(), "--store", "memory:"]);
+    command.env("MICRO_BROKER", "nats").env("MICRO_FOO", "1");
+    command
+        .env("MICRO_REGISTER_TTL", "30")
+        .env("MICRO_EMPTY", "");
+    let server = Server::spawn(command, home.path());
+    let log = server.logged();
+    for name in ["MICRO_BROKER", "MICRO_FOO"] {
+        assert_eq!(log.matches(name).count(), 1, "{log}");
+    }
+    for name in ["MICRO_REGISTER_TTL", "MICRO_EMPTY"] {
+        assert!(!log.contains(name), "{log}");
+    }
+    let mut command = server.ask(home.path(), &["list"]);
+    let ran = run(command.env("MICRO_FOO", "1")).exits(0);
+    assert_eq!(ran.stderr.matches("MICRO_FOO").count(), 1, "{ran:#?}");
+    assert_eq!(ran.stdout, "");
+}
+
+#[test]
+fn what_is_typed_counts_before_what_is_set() {
+    let home = folder();
+    let name = own_name();
+    let command = |args: &[&str]| {
+        let mut command = shippy(home.path());
+        command
+            .args(["serve", "--name", &name, "--store", "memory:"])
+            .args(args);
+        command
+            .env("MICRO_SERVER_NAME", "set")
+            .env("SHIPPY_STORE", "sqlite:/set");
+        // Nobody can listen there: the address is kept for documentation (RFC 5737).
+        command.env("MICRO_SERVER_ADDRESS", "192.0.2.1:1");
+        command
+    };
+    let host = |args: &[&str]| {
+        let server = Server::spawn(command(args), home.path());
+        assert!(server.ready.contains(&name), "{}", server.ready);
+        assert!(server.ready.contains("memory:"), "{}", server.ready);
+        server.address.ip()
+    };
+    let loopback = IpAddr::from([127, 0, 0, 1]);
+    assert_eq!(host(&["--address", "127.0.0.1:0"]), loopback);
+    assert!(host(&["--lan"]).is_unspecified());
+    run(&mut command(&["--lan", "--address", "127.0.0.1:0"])).exits(2);
+    run(&mut command(&[])).exits(1).says(&["192.0.2.1:1"]);
+}
+
+#[test]
+fn a_variable_that_is_set_to_nothing_counts_as_not_set() {
+    let home = folder();
+    let name = own_name();
+    let with_empty = |args: &[&str]| {
+        let mut command = shippy(home.path());
+        command.args(args).args(["--name", &name]);
+        command.envs(SETTINGS.map(|setting| (setting, "")));
+        command
+    };
+    let server = Server::spawn(with_empty(&["serve"]), home.path());
+    assert!(server.address.ip().is_loopback(), "{}", server.ready);
+    run(&mut with_empty(&["create", "consignment.json"])).exits(0);
+    let ran = run(&mut with_empty(&["list"])).exits(0);
+    assert_eq!(ran.stdout.lines().count(), 2);
+    assert_eq!(ran.stderr, "", "nothing is warned of");
+    run(&mut with_empty(&["health"])).exits(0);
+}
+
+#[test]
+fn a_setting_that_cannot_be_used_is_named_with_what_can() {
+    let home = folder();
+    for (setting, value, said) in [
+        (
+            "MICRO_REGISTRY",
+            "zookeeper",
+            vec!["zookeeper", "--registry", "mdns"],
+        ),
+        (
+            "MICRO_SERVER_ADDRESS",
+            "50051",
+            vec!["50051", "--address", "HOST:PORT"],
+        ),
+        ("MICRO_SERVER_NAME", "a b", vec!["a b", "--name"]),
+        (
+            "SHIPPY_STORE",
+            "mysql://x",
+            vec!["mysql://x", "--store", "sqlite:PATH"],
+        ),
+    ] {
+        let ran = run(shippy(home.path()).arg("serve").env(setting, value)).exits(2);
+        ran.says(&said);
+    }
+}
+
+#[test]
+fn clients_take_their_settings_from_the_environment_too() {
+    let home = folder();
+    let server = serve(home.path(), &own_name());
+    let list = |server_at: &str, register: &str| {
+        let mut command = shippy(home.path());
+        command.arg("list").env("SHIPPY_SERVER", server_at);
+        run(command
+            .env("SHIPPY_REGISTER", register)
+            .env("SHIPPY_TIMEOUT", "20s"))
+    };
+    let address = server.address.to_string();
+    list(&address, &server.register[..8]).exits(0);
+    list(&format!("127.0.0.1:1,{address}"), &server.register).exits(0);
+    list(&address, "ffff").exits(3).says(&["another register"]);
+}

@@ -1,0 +1,176 @@
+//! How a server ends: in order, in time, and with everything that it acknowledged.
+
+use std::{
+    error::Error as _,
+    io::Write as _,
+    net::TcpStream,
+    sync::Mutex,
+    time::{Duration, Instant},
+};
+
+use futures_util::future::join_all;
+use rustix::process::Signal;
+use shippy::proto::{Consignment, GetRequest};
+use tonic::Code;
+
+use super::{GRACE, MARGIN, begun, fill, many};
+use crate::{
+    cli::{file, stored},
+    support::{Server, eventually, folder},
+};
+
+/// Stops the server; how long that took. Fails the test unless it ended well and by itself.
+fn stop(mut server: Server, signal: Signal) -> Duration {
+    let log = server.log.clone();
+    let begun = Instant::now();
+    server.signal(signal);
+    let status = server.wait();
+    let log = std::fs::read_to_string(log).unwrap();
+    assert_eq!(status.code(), Some(0), "{log}");
+    assert!(log.contains("stopped"), "{log}");
+    begun.elapsed()
+}
+
+#[test]
+fn a_server_without_clients_ends_at_once_on_either_signal() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let home = folder();
+        assert!(stop(Server::start(home.path()), signal) < GRACE);
+    }
+}
+
+#[tokio::test]
+async fn idle_and_silent_clients_do_not_hold_a_server() {
+    let home = folder();
+    let server = Server::start(home.path());
+    let mut idle = server.connect().await;
+    idle.get_consignments(GetRequest {}).await.unwrap();
+    let silent = TcpStream::connect(server.address).unwrap();
+    let mut hesitant = TcpStream::connect(server.address).unwrap();
+    hesitant.write_all(b"PRI * HTTP/2.0\r\n").unwrap();
+    // A second answer shows that the server has accepted those before.
+    let mut last = server.connect().await;
+    last.get_consignments(GetRequest {}).await.unwrap();
+    let stopped = tokio::task::spawn_blocking(|| stop(server, Signal::TERM));
+    let took = stopped.await.unwrap();
+    assert!(took < GRACE, "{took:?}");
+    drop((idle, last, silent, hesitant));
+}
+
+#[test]
+fn a_suspended_client_holds_a_server_no_longer_than_the_grace() {
+    let home = folder();
+    let server = Server::start(home.path());
+    fill(&server, home.path());
+    let (client, ..) = begun(&server, home.path(), &["list", "-o", "ndjson"]);
+    client.send(Signal::STOP);
+    let log = server.log.clone();
+    let took = stop(server, Signal::TERM);
+    assert!(took < GRACE + MARGIN, "{took:?}");
+    let log = std::fs::read_to_string(log).unwrap();
+    assert!(log.contains("cut 1 connections"), "{log}");
+}
+
+#[test]
+fn a_second_signal_ends_a_server_that_still_waits() {
+    let home = folder();
+    let mut server = Server::start(home.path());
+    fill(&server, home.path());
+    let (client, ..) = begun(&server, home.path(), &["list", "-o", "ndjson"]);
+    client.send(Signal::STOP);
+    server.signal(Signal::TERM);
+    let log = server.log.clone();
+    let logged = || std::fs::read_to_string(&log).unwrap();
+    eventually("the first signal's word", || {
+        logged().contains("SIGTERM: stopping").then_some(())
+    });
+    server.signal(Signal::INT);
+    assert_eq!(server.wait().code(), Some(130));
+    assert!(
+        !logged().contains("stopped"),
+        "it ended in order: {}",
+        logged()
+    );
+    // What it had acknowledged is there all the same.
+    let server = Server::start(home.path());
+    assert_eq!(stored(&server, home.path()).len(), 60);
+}
+
+/// Creates until the server refuses; the ids that were acknowledged.
+async fn create_until_refused(
+    server: &Server,
+    round: usize,
+    worker: usize,
+    acknowledged: &Mutex<Vec<String>>,
+) {
+    let mut client = server.connect().await;
+    for number in 0.. {
+        let id = format!("tea-{round}-{worker}-{number}");
+        let consignment = Consignment {
+            id: id.clone(),
+            ..Consignment::default()
+        };
+        match client.create_consignment(consignment).await {
+            Ok(reply) => {
+                assert!(reply.into_inner().created);
+                acknowledged.lock().unwrap().push(id);
+            }
+            Err(status) => {
+                let is_retried = status.code() == Code::Unavailable || status.source().is_some();
+                assert!(is_retried, "no client tries again after {status:?}");
+                return;
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_acknowledged_while_the_server_stopped_is_there_afterwards() {
+    let home = folder();
+    let acknowledged = Mutex::new(Vec::new());
+    for round in 0..4 {
+        let mut server = Server::start(home.path());
+        let before = acknowledged.lock().unwrap().len();
+        let creating = join_all(
+            (0..32).map(|worker| create_until_refused(&server, round, worker, &acknowledged)),
+        );
+        let stopping = async {
+            while acknowledged.lock().unwrap().len() < before + 200 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            server.signal(Signal::TERM);
+        };
+        tokio::join!(creating, stopping);
+        assert_eq!(server.wait().code(), Some(0), "{}", server.logged());
+        let server = Server::start(home.path());
+        let there = stored(&server, home.path());
+        for id in &*acknowledged.lock().unwrap() {
+            assert!(there.contains(id), "{id} was acknowledged and lost");
+        }
+        assert!(server.stop().success());
+    }
+}
+
+#[test]
+fn a_create_that_a_stop_interrupts_says_how_much_is_stored_and_can_be_repeated() {
+    let home = folder();
+    let server = Server::start(home.path());
+    let path = file(home.path(), "many.ndjson", many(2_000, 0));
+    let (command, first, rest) = begun(&server, home.path(), &["create", &path]);
+    assert!(server.stop().success());
+    let printed: Vec<_> = std::iter::once(first)
+        .chain(rest.map(Result::unwrap))
+        .collect();
+    let ran = command.end().exits(3);
+    let ran = ran.says(&["of 2000 are stored", "nothing is lost by trying again"]);
+    let count = printed.len();
+    assert!(
+        ran.stderr.contains(&format!("({count} of 2000")),
+        "{ran:#?}"
+    );
+
+    let server = Server::start(home.path());
+    assert!(stored(&server, home.path()).starts_with(&printed));
+    crate::support::run(&mut server.ask(home.path(), &["create", &path])).exits(0);
+    assert_eq!(stored(&server, home.path()).len(), 2_000);
+}
