@@ -1,5 +1,6 @@
 //! What the whole of shippy does, tested from outside.
 
 mod mdns;
+mod network;
 mod serve;
 mod support;

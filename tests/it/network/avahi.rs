@@ -1,0 +1,1 @@
+//! Avahi, which answers and asks on the same port on most desktops.
