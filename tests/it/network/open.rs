@@ -1,7 +1,7 @@
 //! Two machines on one network: who sees whom.
 
 use super::plugged;
-use crate::support::namespace::Bridge;
+use crate::support::{host::Host, namespace::Bridge};
 
 #[test]
 #[ignore = "needs root and network namespaces"]
@@ -58,4 +58,29 @@ fn network_of_two_registers_neither_is_taken_until_one_is_chosen() {
         assert!(listed.stdout.contains(created.stdout.trim()), "{listed:#?}");
         assert_eq!(listed.stdout.matches("vessel001").count(), 1, "{listed:#?}");
     }
+}
+
+#[test]
+#[ignore = "needs root and network namespaces"]
+fn network_two_servers_of_one_copied_register_are_told_apart_from_replicas() {
+    let bridge = Bridge::new();
+    let (north, _) = plugged(&bridge, &["10.77.0.1/24"]);
+    let (south, _) = plugged(&bridge, &["10.77.0.2/24"]);
+    let (office, _) = plugged(&bridge, &["10.77.0.3/24"]);
+    let store = |host: &Host| host.home.path().join("register.db");
+    let url = |host: &Host| format!("sqlite:{}", store(host).display());
+    assert!(north.serve(&["--store", &url(&north)]).stop().success());
+    std::fs::copy(store(&north), store(&south)).unwrap();
+
+    let original = north.serve(&["--lan", "--store", &url(&north)]);
+    let copy = south.serve(&["--lan", "--store", &url(&south)]);
+    assert_eq!(original.register, copy.register);
+    let both = ["at 10.77.0.1:", "at 10.77.0.2:"];
+    office
+        .create()
+        .exits(5)
+        .says(&["its file was copied"])
+        .says(&both);
+    copy.kill();
+    office.create().exits(0);
 }
