@@ -43,7 +43,7 @@ fn network_a_client_on_a_network_without_servers_finds_the_one_on_its_other_netw
     assert!(took < WITHOUT_RATE_LIMIT, "took {took:?}");
 }
 
-/// A machine that has no IPv6 at all, like one whose kernel was started with `ipv6.disable=1`.
+/// A machine on which IPv6 is disabled: no interface has an IPv6 address, loopback neither.
 fn without_ipv6() -> Host {
     let network = Namespace::new();
     network.disable_ipv6();
