@@ -27,8 +27,8 @@ pub enum ClientError {
         /// How long the client looked.
         waited: Duration,
     },
-    /// The registry could not be asked.
-    #[error("could not look for servers")]
+    /// The registry could not be asked; the source says why.
+    #[error("no server found")]
     Registry(#[from] RegistryError),
     /// Servers were found, but none answered. Whether the last of them did what it was asked is unknown.
     #[error("no server answered in {waited:.1?}: {}", joined(failures))]

@@ -7,6 +7,7 @@ mod kill;
 mod lifecycle;
 mod mdns;
 mod mounts;
+mod network;
 mod running;
 mod serve;
 mod store;

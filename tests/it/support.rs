@@ -16,6 +16,9 @@ use shippy::proto::shipping_service_client::ShippingServiceClient;
 use tempfile::TempDir;
 use tonic::transport::{Channel, Endpoint};
 
+pub(crate) mod host;
+pub(crate) mod namespace;
+
 /// How long a thing that takes milliseconds may take on a machine that is busy.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
 

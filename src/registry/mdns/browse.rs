@@ -1,8 +1,9 @@
 //! Browsing (RFC 6763 §4): the answers that responders multicast, heard on the multicast DNS port itself.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 
-use mdns_sd::{Receiver, ResolvedService, ScopedIp, ServiceEvent};
+use mdns_sd::{HostnameResolutionEvent, Receiver, ResolvedService, ScopedIp, ServiceEvent};
 
 use super::SERVICE_TYPE;
 use super::daemon::{self, Daemon};
@@ -11,11 +12,15 @@ use super::interfaces::Reach;
 use super::txt::Record;
 use crate::registry::RegistryError;
 
+/// Most hosts whose addresses are asked for: far more than a network has, and what a flood of lies may cost.
+const HOSTS_MAX: usize = 32;
+
 /// A browse under way; it ends when this is dropped.
 pub(super) struct Browse {
-    /// Held for its end.
-    _daemon: Daemon,
+    daemon: Daemon,
     events: Receiver<ServiceEvent>,
+    /// The hosts whose addresses were asked for; the questions end when the receiver is dropped.
+    hosts: HashMap<String, Receiver<HostnameResolutionEvent>>,
 }
 
 impl Browse {
@@ -27,17 +32,21 @@ impl Browse {
             .browse(SERVICE_TYPE)
             .map_err(daemon::failed)?;
         Ok(Self {
-            _daemon: daemon,
+            daemon,
             events,
+            hosts: HashMap::new(),
         })
     }
 
     /// The next instance that is resolved, again when its records change; `None` when the browse has failed.
     ///
     /// Losing the future loses nothing.
-    pub(super) async fn next(&self) -> Option<Sighting> {
+    pub(super) async fn next(&mut self) -> Option<Sighting> {
         loop {
             if let ServiceEvent::ServiceResolved(service) = self.events.recv_async().await.ok()? {
+                if !service.get_addresses().iter().any(is_global) {
+                    self.ask_for_addresses(service.get_hostname());
+                }
                 if let Some(sighting) = sighting(&service) {
                     return Some(sighting);
                 }
@@ -47,6 +56,31 @@ impl Browse {
                 );
             }
         }
+    }
+
+    /// Asks for the addresses of `host`, which come as another resolved instance.
+    ///
+    /// Of a server that answers over IPv4 and IPv6, one answer may be lost. The browse does not make up for it: what it
+    /// knows from the other it names when it asks again, and a responder keeps silent about what is known (RFC 6762
+    /// §7.1).
+    fn ask_for_addresses(&mut self, host: &str) {
+        if self.hosts.len() >= HOSTS_MAX || self.hosts.contains_key(host) {
+            return;
+        }
+        match self.daemon.handle().resolve_hostname(host, None) {
+            Ok(answers) => {
+                self.hosts.insert(host.to_owned(), answers);
+            }
+            Err(error) => tracing::debug!(host, %error, "could not ask for addresses"),
+        }
+    }
+}
+
+/// Whether the address goes without a scope; one that needs it cannot be connected to by URI.
+fn is_global(address: &ScopedIp) -> bool {
+    match address.to_ip_addr() {
+        IpAddr::V4(_) => true,
+        IpAddr::V6(ip) => !ip.is_unicast_link_local(),
     }
 }
 

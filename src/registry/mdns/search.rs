@@ -105,7 +105,7 @@ impl Search {
             }
             let event = tokio::select! {
                 sightings = self.query.replies(&mut self.buffer) => Event::Heard(sightings),
-                sighting = browsed(self.browse.as_ref()) => match sighting {
+                sighting = browsed(self.browse.as_mut()) => match sighting {
                     Some(sighting) => Event::Heard(vec![sighting]),
                     None => Event::BrowseFailed,
                 },
@@ -165,7 +165,7 @@ impl Search {
     }
 }
 
-async fn browsed(browse: Option<&Browse>) -> Option<Sighting> {
+async fn browsed(browse: Option<&mut Browse>) -> Option<Sighting> {
     match browse {
         Some(browse) => browse.next().await,
         None => pending().await,

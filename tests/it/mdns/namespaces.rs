@@ -6,8 +6,6 @@ use std::fs::File;
 use std::future::Future;
 use std::net::{Ipv4Addr, UdpSocket};
 use std::os::fd::AsFd;
-use std::process::Command;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant as Clock};
 
@@ -17,81 +15,11 @@ use shippy::registry::{Registry, RegistryError};
 use socket2::{Domain, Socket, Type};
 
 use super::{NEVER, PORT, SOON, all_within, first, instance};
+use crate::support::namespace::Namespace;
 
 const GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 251);
 
-/// A network namespace, deleted when this is dropped.
-struct Namespace {
-    name: String,
-}
-
 impl Namespace {
-    fn new() -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("shippy-{}-{number}", std::process::id());
-        ip(&["netns", "add", &name]);
-        Self { name }
-    }
-
-    /// One whose loopback interface is up.
-    fn with_loopback() -> Self {
-        let namespace = Self::new();
-        namespace.ip(&["link", "set", "lo", "up"]);
-        namespace
-    }
-
-    /// Runs `ip` inside.
-    fn ip(&self, arguments: &[&str]) {
-        ip(&[&["-n", &self.name], arguments].concat());
-    }
-
-    /// Lays a cable to `other`: an interface `cable` on each side, with an address each, in CIDR notation.
-    fn connect(&self, cable: &str, address: &str, other: &Self, other_address: &str) {
-        self.ip(&[
-            "link",
-            "add",
-            cable,
-            "type",
-            "veth",
-            "peer",
-            "name",
-            cable,
-            "netns",
-            &other.name,
-        ]);
-        for (side, address) in [(self, address), (other, other_address)] {
-            side.add_address(cable, address);
-            side.ip(&["link", "set", cable, "up"]);
-        }
-        for side in [self, other] {
-            side.await_carrier(cable);
-        }
-    }
-
-    /// The kernel notices a new cable's carrier in its own time; an interface without one takes no part.
-    fn await_carrier(&self, cable: &str) {
-        let deadline = Clock::now() + SOON;
-        loop {
-            let show = ["-n", &self.name, "-o", "link", "show", cable];
-            let shown = Command::new("ip").args(show).output().unwrap().stdout;
-            if String::from_utf8_lossy(&shown).contains("state UP") {
-                return;
-            }
-            assert!(Clock::now() < deadline, "no carrier on {cable}");
-            thread::sleep(Duration::from_millis(5));
-        }
-    }
-
-    fn add_address(&self, interface: &str, address: &str) {
-        let nodad: &[&str] = if address.contains(':') {
-            &["nodad"]
-        } else {
-            &[]
-        };
-        self.ip(&[&["address", "add", address, "dev", interface], nodad].concat());
-    }
-
     /// Runs `work` in a thread inside.
     fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         thread::scope(|scope| {
@@ -137,19 +65,6 @@ impl Namespace {
             .map(|instance| instance.addresses)
             .unwrap_or_default()
     }
-}
-
-impl Drop for Namespace {
-    fn drop(&mut self) {
-        let _ended = Command::new("ip")
-            .args(["netns", "delete", &self.name])
-            .status();
-    }
-}
-
-fn ip(arguments: &[&str]) {
-    let status = Command::new("ip").args(arguments).status().unwrap();
-    assert!(status.success(), "ip {}", arguments.join(" "));
 }
 
 /// A socket on the multicast DNS port that has joined the group on the interfaces of `members` alone.
@@ -299,11 +214,8 @@ fn namespace_a_firewall_that_drops_unicast_replies_leaves_the_browse() {
     here.connect("cable", "10.77.4.1/24", &there, "10.77.4.2/24");
     // What a desktop firewall does: multicast DNS may come in on its own port, all else only when it is related.
     let rule = format!("-A INPUT -i cable -p udp ! --dport {PORT} -j DROP");
-    let iptables = ["netns", "exec", &there.name, "iptables"];
-    ip(&iptables
-        .into_iter()
-        .chain(rule.split(' '))
-        .collect::<Vec<_>>());
+    let mut iptables = there.command("iptables");
+    assert!(iptables.args(rule.split(' ')).status().unwrap().success());
     let (name, _server) = here.announce(&["0.0.0.0:50051"]);
     let found = there.run_async(|| async { first(&Mdns::with_port(PORT), &name).await.unwrap() });
     assert_eq!(found.addresses, ["10.77.4.1:50051"]);
