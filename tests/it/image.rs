@@ -8,7 +8,7 @@ use std::{path::Path, time::Duration};
 
 use shippy::proto::Consignment;
 
-use self::docker::{Container, Network, Volume, ask, free_port, shippy};
+use self::docker::{Container, Network, Volume, free_port, shippy};
 use crate::support::{self, Ran, Server, folder, own_name, run};
 
 mod docker;
@@ -76,7 +76,7 @@ fn image_what_was_created_outlives_the_container_in_its_volume() {
     assert_eq!(listed.id, created.stdout.trim());
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs docker"]
 async fn image_stops_in_order_and_long_before_docker_kills() {
     let port = free_port();
