@@ -32,7 +32,7 @@ fn image_containers_on_one_network_find_each_other_with_nothing_configured() {
     let _server = Container::serve(&on_network, &[]);
     let created = shippy(&on_network, &["create", "consignment.json"]).exits(0);
     let table = shippy(&on_network, &["list"]).exits(0);
-    assert!(table.stdout.contains("Manchester"), "{table:#?}");
+    assert!(table.stdout.contains("vessel001"), "{table:#?}");
     let listed = only(&shippy(&on_network, &["list", "-o", "ndjson"]).exits(0));
     assert_eq!(listed.id, created.stdout.trim());
     assert_eq!((listed.sequence, listed.weight), (1, 550));
@@ -135,9 +135,9 @@ fn image_the_machine_finds_the_server_in_the_container() {
 #[ignore = "needs docker on this machine"]
 fn image_the_container_finds_the_server_on_the_machine() {
     let (home, name) = (folder(), own_name());
-    let _server = Server::start_with(home.path(), |serve| {
-        serve.args(["--lan", "--name", &name]);
-    });
+    let mut serve = support::shippy(home.path());
+    serve.args(["serve", "--lan", "--store=memory:", "--name", &name]);
+    let _server = Server::spawn(serve, home.path());
     let created = shippy(&[], &["create", "consignment.json", "--name", &name]).exits(0);
     let listed = shippy(&[], &["list", "-o", "ndjson", "--name", &name]).exits(0);
     assert_eq!(only(&listed).id, created.stdout.trim());
@@ -157,7 +157,7 @@ fn image_is_healthy_while_it_serves() {
 fn image_is_unhealthy_where_nothing_serves() {
     let options = [
         "--health-interval=1s",
-        "--health-start-period=0s",
+        "--health-start-period=1ms",
         "--health-retries=1",
     ];
     let server = Container::serve(&options, &["serve", "--address", "127.0.0.1:0"]);
