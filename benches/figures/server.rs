@@ -51,7 +51,7 @@ impl Server {
             .env("SHIPPY_LOG", "warn,mdns_sd=off");
         let begun = Instant::now();
         let child = command.spawn().context("could not start shippy serve")?;
-        let server = Self {
+        let mut server = Self {
             child,
             address,
             name,
@@ -60,7 +60,7 @@ impl Server {
         Ok((server, begun.elapsed()))
     }
 
-    async fn first_answer(&self, deadline: Instant) -> anyhow::Result<()> {
+    async fn first_answer(&mut self, deadline: Instant) -> anyhow::Result<()> {
         let url = format!("http://{}", self.address);
         let endpoint = Endpoint::from_shared(url.clone())?;
         loop {
@@ -73,6 +73,9 @@ impl Server {
                 let mut chunks = client.list_consignments(request).await?.into_inner();
                 while chunks.message().await?.is_some() {}
                 return Ok(());
+            }
+            if let Some(status) = self.child.try_wait()? {
+                bail!("shippy serve: {status}");
             }
             ensure!(Instant::now() < deadline, "no answer at {url}");
             tokio::time::sleep(RETRY).await;
