@@ -5,6 +5,7 @@ use std::{env, ffi::OsString, process::ExitCode};
 use clap::{
     Arg, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, builder::Resettable,
 };
+use tokio::runtime::{Builder, Runtime};
 
 use crate::backend::RegistryKind;
 
@@ -109,9 +110,10 @@ impl Cli {
     /// Runs the command and says how it ended. Everything that went wrong has been printed.
     #[must_use]
     pub fn run(self) -> ExitCode {
-        logs::start(&self.logs, matches!(self.command, Command::Serve(_)));
+        let is_server = matches!(self.command, Command::Serve(_));
+        logs::start(&self.logs, is_server);
         warn_of_unknown_settings(env::vars_os());
-        let result = runtime().and_then(|runtime| {
+        let result = runtime(is_server).and_then(|runtime| {
             let result = runtime.block_on(self.command.run());
             // A thread may still wait for standard input, which need not ever come.
             runtime.shutdown_background();
@@ -141,10 +143,14 @@ fn settled(argument: Arg) -> Arg {
     }
 }
 
-fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    Ok(tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()?)
+/// A client has one thing to do at a time, and on one thread it need not wait for others to be started.
+fn runtime(is_server: bool) -> anyhow::Result<Runtime> {
+    let mut builder = if is_server {
+        Builder::new_multi_thread()
+    } else {
+        Builder::new_current_thread()
+    };
+    Ok(builder.enable_all().build()?)
 }
 
 impl Command {

@@ -3,6 +3,7 @@
 mod cli;
 mod contract;
 mod fsync;
+mod image;
 mod kill;
 mod lifecycle;
 mod mdns;
@@ -10,6 +11,7 @@ mod mounts;
 mod network;
 mod running;
 mod serve;
+mod stock_client;
 mod store;
 mod store_files;
 mod support;

@@ -109,7 +109,7 @@ impl Search {
                     Some(sighting) => Event::Heard(vec![sighting]),
                     None => Event::BrowseFailed,
                 },
-                () = sleep_until(self.next_question) => Event::QuestionDue,
+                () = until(self.next_question) => Event::QuestionDue,
                 () = due(self.browse_at) => Event::BrowseDue,
             };
             match event {
@@ -174,8 +174,15 @@ async fn browsed(browse: Option<&mut Browse>) -> Option<Sighting> {
 
 async fn due(at: Option<Clock>) {
     match at {
-        Some(at) => sleep_until(at).await,
+        Some(at) => until(at).await,
         None => pending().await,
+    }
+}
+
+/// What is due already does not wait for the timer, which ticks once a millisecond.
+async fn until(at: Clock) {
+    if Clock::now() < at {
+        sleep_until(at).await;
     }
 }
 
