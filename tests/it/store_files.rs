@@ -37,7 +37,7 @@ fn serve(home: &Path, register: &Path) -> Command {
 
 /// Runs `serve`, which is to end by itself; should it serve instead, it is killed and the test fails.
 #[track_caller]
-fn run_to_its_end(serve: &mut Command) -> Ran {
+pub(crate) fn run_to_its_end(serve: &mut Command) -> Ran {
     let piped = serve.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = piped.spawn().unwrap();
     let deadline = Instant::now() + SOON;

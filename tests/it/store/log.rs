@@ -71,7 +71,7 @@ async fn the_log_stays_bounded_under_writes_and_reads_that_never_pause() {
     let subject = Subject::sqlite();
     let done = AtomicBool::new(false);
     let writing = async {
-        write_without_a_pause(&subject, 120_000).await;
+        write_without_a_pause(&subject, 80_000).await;
         done.store(true, Ordering::Relaxed);
     };
     tokio::join!(writing, list_without_a_pause(&subject, &done));
