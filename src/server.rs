@@ -61,7 +61,7 @@ pub struct Ended {
 impl Server {
     /// Serves until `shutdown`, then ends in order: not serving, withdrawn, accepting no more, drained, store closed.
     /// That takes at most a grace period of 8 s and a closing of the store. `ready` is called once, when the server
-    /// answers and can be found, or with the reason why it cannot.
+    /// answers and can be found, or with the reason why it cannot; not at all when `shutdown` comes before that.
     ///
     /// # Errors
     ///

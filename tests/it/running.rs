@@ -63,6 +63,11 @@ impl Drop for Running {
     }
 }
 
+/// Runs `command`, which is to end by itself, to its end: a server that starts instead fails the test.
+pub(crate) fn run_to_end(command: &mut Command) -> Ran {
+    Running::start(command).end()
+}
+
 /// What is left in a stream; nothing where it was taken or closed.
 fn rest(stream: Option<impl Read>) -> Vec<u8> {
     let mut bytes = Vec::new();

@@ -1,5 +1,6 @@
 //! What newcomers read, and what they are told of their mistakes.
 
+use crate::running::run_to_end;
 use crate::support::{folder, run, shippy};
 
 const COMMANDS: [&str; 4] = ["serve", "create", "list", "health"];
@@ -86,7 +87,9 @@ fn wrong_usage_is_told_on_standard_error_and_ends_with_2() {
             "--lan and --address",
         ),
     ] {
-        let ran = run(shippy(home.path()).args(args)).exits(2).says(&[said]);
+        let ran = run_to_end(shippy(home.path()).args(args))
+            .exits(2)
+            .says(&[said]);
         assert_eq!(ran.stdout, "", "{args:?}");
     }
 }

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use super::serve;
+use crate::running::run_to_end;
 use crate::support::{Server, folder, own_name, run, shippy};
 
 /// Every variable that is a setting of some command.
@@ -93,8 +94,10 @@ fn what_is_typed_counts_before_what_is_set() {
     let loopback = IpAddr::from([127, 0, 0, 1]);
     assert_eq!(host(&["--address", "127.0.0.1:0"]), loopback);
     assert!(host(&["--lan"]).is_unspecified());
-    run(&mut command(&["--lan", "--address", "127.0.0.1:0"])).exits(2);
-    run(&mut command(&[])).exits(1).says(&["192.0.2.1:1"]);
+    run_to_end(&mut command(&["--lan", "--address", "127.0.0.1:0"])).exits(2);
+    run_to_end(&mut command(&[]))
+        .exits(1)
+        .says(&["192.0.2.1:1"]);
 }
 
 #[test]
@@ -137,7 +140,7 @@ fn a_setting_that_cannot_be_used_is_named_with_what_can() {
             vec!["mysql://x", "--store", "sqlite:PATH"],
         ),
     ] {
-        let ran = run(shippy(home.path()).arg("serve").env(setting, value)).exits(2);
+        let ran = run_to_end(shippy(home.path()).arg("serve").env(setting, value)).exits(2);
         ran.says(&said);
     }
 }

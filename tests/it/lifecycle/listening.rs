@@ -4,7 +4,7 @@ use std::{net::TcpListener, process::Stdio};
 
 use rustix::process::Signal;
 
-use crate::running::Running;
+use crate::running::{Running, run_to_end};
 use crate::support::{Server, eventually, folder, own_name, run, shippy};
 
 #[test]
@@ -56,8 +56,13 @@ fn a_port_that_is_taken_is_named_with_what_to_do() {
         let taken = TcpListener::bind(bound).unwrap();
         let port = taken.local_addr().unwrap().port();
         let address = format!("{host}:{port}");
-        let ran =
-            run(shippy(home.path()).args(["serve", "--store", "memory:", "--address", &address]));
+        let ran = run_to_end(shippy(home.path()).args([
+            "serve",
+            "--store",
+            "memory:",
+            "--address",
+            &address,
+        ]));
         assert_eq!(ran.stdout, "", "{ran:#?}");
         ran.exits(1).says(&[
             &port.to_string(),
@@ -78,7 +83,7 @@ fn an_address_that_this_machine_does_not_have_is_named_with_what_to_do() {
     ] {
         let mut command = shippy(home.path());
         command.args(["serve", "--store", "memory:", "--address", address]);
-        let ran = run(&mut command)
+        let ran = run_to_end(&mut command)
             .exits(1)
             .says(&[said, address.trim_end_matches(":0")]);
         assert_eq!(ran.stdout, "", "{ran:#?}");
@@ -90,7 +95,7 @@ fn a_server_that_fails_to_start_leaves_no_register_behind() {
     let home = folder();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    run(shippy(home.path()).args(["serve", "--address", &address])).exits(1);
+    run_to_end(shippy(home.path()).args(["serve", "--address", &address])).exits(1);
     assert!(!home.path().join(".local").exists());
 }
 
