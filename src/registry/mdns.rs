@@ -10,8 +10,10 @@
 //! is below it.
 
 use async_trait::async_trait;
-use futures_util::StreamExt;
-use futures_util::stream::{self, BoxStream};
+use futures_util::{
+    StreamExt,
+    stream::{self, BoxStream},
+};
 use tokio::sync::Mutex;
 
 use crate::registry::{Instance, Registry, RegistryError};

@@ -2,12 +2,13 @@
 //!
 //! All share one UDP port, which no other program of this machine uses; a service name apiece keeps them apart.
 
-use std::collections::BTreeSet;
-use std::time::{Duration, Instant as Clock};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant as Clock},
+};
 
 use futures_util::StreamExt;
-use shippy::registry::mdns::Mdns;
-use shippy::registry::{Instance, Kind, Registry, RegistryError};
+use shippy::registry::{Instance, Kind, Registry, RegistryError, mdns::Mdns};
 use uuid::Uuid;
 
 mod namespaces;

@@ -78,8 +78,7 @@ impl Candidates {
 mod tests {
     use std::net::Ipv4Addr;
 
-    use super::super::interfaces::link;
-    use super::*;
+    use super::{super::interfaces::link, *};
 
     fn loopback() -> Link {
         link(1, true, &[(Ipv4Addr::LOCALHOST, 8)])

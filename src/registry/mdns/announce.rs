@@ -5,11 +5,13 @@ use std::time::Duration;
 use mdns_sd::{DaemonEvent, IfKind, IfPredicate, Receiver, ServiceInfo};
 use tokio::time::timeout;
 
-use super::SERVICE_TYPE;
-use super::daemon::{self, Daemon, PATIENCE};
-use super::offer::Offer;
-use super::search::Search;
-use super::txt::Record;
+use super::{
+    SERVICE_TYPE,
+    daemon::{self, Daemon, PATIENCE},
+    offer::Offer,
+    search::Search,
+    txt::Record,
+};
 use crate::registry::RegistryError;
 
 /// How long an announcement may take until it can be found; without probing it takes a few milliseconds.

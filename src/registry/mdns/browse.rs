@@ -1,15 +1,16 @@
 //! Browsing (RFC 6763 §4): the answers that responders multicast, heard on the multicast DNS port itself.
 
-use std::collections::HashMap;
-use std::net::IpAddr;
+use std::{collections::HashMap, net::IpAddr};
 
 use mdns_sd::{HostnameResolutionEvent, Receiver, ResolvedService, ScopedIp, ServiceEvent};
 
-use super::SERVICE_TYPE;
-use super::daemon::{self, Daemon};
-use super::found::Sighting;
-use super::interfaces::Reach;
-use super::txt::Record;
+use super::{
+    SERVICE_TYPE,
+    daemon::{self, Daemon},
+    found::Sighting,
+    interfaces::Reach,
+    txt::Record,
+};
 use crate::registry::RegistryError;
 
 /// Most hosts whose addresses are asked for: far more than a network has, and what a flood of lies may cost.

@@ -1,12 +1,16 @@
 //! What has been heard, gathered into instances.
 
-use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
-use std::time::{Duration, Instant as Clock};
+use std::{
+    collections::HashMap,
+    net::{IpAddr, SocketAddr},
+    time::{Duration, Instant as Clock},
+};
 
-use super::addresses::{self, Candidates};
-use super::interfaces::Link;
-use super::txt::Record;
+use super::{
+    addresses::{self, Candidates},
+    interfaces::Link,
+    txt::Record,
+};
 use crate::registry::Instance;
 
 /// Most instances remembered in one search: far more than a network has, and what a flood of lies may cost.
@@ -143,8 +147,7 @@ impl Known {
 mod tests {
     use std::net::Ipv4Addr;
 
-    use super::super::interfaces::link;
-    use super::*;
+    use super::{super::interfaces::link, *};
     use crate::registry::Kind;
 
     const LOOPBACK: u32 = 1;

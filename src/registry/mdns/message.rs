@@ -1,15 +1,16 @@
 //! The question that a one-shot querier asks (RFC 6762 §5.1) and the reply that it gets (§6.7).
 
-use std::collections::HashMap;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-
-use simple_dns::rdata::{RData, TXT};
-use simple_dns::{
-    CLASS, Name, Packet, PacketFlag, QCLASS, QTYPE, Question, ResourceRecord, SimpleDnsError, TYPE,
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
-use super::SERVICE_TYPE;
-use super::txt::Record;
+use simple_dns::{
+    CLASS, Name, Packet, PacketFlag, QCLASS, QTYPE, Question, ResourceRecord, SimpleDnsError, TYPE,
+    rdata::{RData, TXT},
+};
+
+use super::{SERVICE_TYPE, txt::Record};
 
 /// Most instances taken from one reply: a legal message of 9,000 bytes holds fewer that are complete.
 const INSTANCES_MAX: usize = 64;

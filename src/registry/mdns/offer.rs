@@ -1,10 +1,11 @@
 //! Which addresses to announce, and where.
 
-use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
-use tokio::net::lookup_host;
-use tokio::time::timeout;
+use tokio::{net::lookup_host, time::timeout};
 
 use super::interfaces::{Link, Reach};
 use crate::registry::RegistryError;
@@ -140,8 +141,7 @@ async fn resolve(address: &str) -> Result<Vec<SocketAddr>, RegistryError> {
 mod tests {
     use std::net::Ipv4Addr;
 
-    use super::super::interfaces::link;
-    use super::*;
+    use super::{super::interfaces::link, *};
 
     fn offer(addresses: &[&str]) -> Result<Offer, RegistryError> {
         let links = [

@@ -3,17 +3,16 @@
 //! A responder multicasts an answer at most once a second on an interface, so whoever asks right after somebody else
 //! would wait that long. A unicast answer is not limited, and takes a few milliseconds.
 
-use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket as StdSocket};
-use std::task::{Context, Poll};
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket as StdSocket},
+    task::{Context, Poll},
+};
 
 use socket2::SockRef;
-use tokio::io::ReadBuf;
-use tokio::net::UdpSocket;
+use tokio::{io::ReadBuf, net::UdpSocket};
 
-use super::found::Sighting;
-use super::interfaces::Link;
-use super::message;
+use super::{found::Sighting, interfaces::Link, message};
 
 /// The group of multicast DNS (RFC 6762 §3).
 const GROUP_V4: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 251);

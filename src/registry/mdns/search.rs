@@ -1,16 +1,16 @@
 //! A search: the one-shot query and the browse side by side.
 
-use std::collections::VecDeque;
-use std::future::pending;
-use std::time::Duration;
+use std::{collections::VecDeque, future::pending, time::Duration};
 
 use futures_util::stream::{self, Stream};
 use tokio::time::{Instant as Clock, sleep_until};
 
-use super::browse::Browse;
-use super::found::{Found, Sighting};
-use super::interfaces::{self, Link, Reach};
-use super::query::{MESSAGE_MAX, Query};
+use super::{
+    browse::Browse,
+    found::{Found, Sighting},
+    interfaces::{self, Link, Reach},
+    query::{MESSAGE_MAX, Query},
+};
 use crate::registry::{Instance, RegistryError};
 
 /// The pauses between the first questions. A question or its answer may be lost, and the first are those that people

@@ -9,8 +9,10 @@ use std::{
 use rustix::process::geteuid;
 
 use super::{file, stored};
-use crate::running::Running;
-use crate::support::{Server, folder, run, unconfigured};
+use crate::{
+    running::Running,
+    support::{Server, folder, run, unconfigured},
+};
 
 /// A user who owns nothing here.
 const NOBODY: u32 = 65_534;

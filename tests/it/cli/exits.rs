@@ -9,8 +9,10 @@ use std::{
 use rustix::process::Signal;
 
 use super::{file, stored};
-use crate::running::Running;
-use crate::support::{Server, folder, own_name, run, shippy};
+use crate::{
+    running::Running,
+    support::{Server, folder, own_name, run, shippy},
+};
 
 /// An address at which nobody listens.
 fn closed_port() -> String {

@@ -8,8 +8,10 @@ use std::{
 use serde_json::{Value, json};
 
 use super::{file, stored};
-use crate::running::Running;
-use crate::support::{Ran, Server, folder, run};
+use crate::{
+    running::Running,
+    support::{Ran, Server, folder, run},
+};
 
 fn create(server: &Server, home: &Path, contents: impl AsRef<[u8]>) -> Ran {
     let path = file(home, "input.json", contents);

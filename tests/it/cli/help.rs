@@ -1,7 +1,9 @@
 //! What newcomers read, and what they are told of their mistakes.
 
-use crate::running::run_to_end;
-use crate::support::{folder, run, shippy};
+use crate::{
+    running::run_to_end,
+    support::{folder, run, shippy},
+};
 
 const COMMANDS: [&str; 4] = ["serve", "create", "list", "health"];
 

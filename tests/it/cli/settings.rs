@@ -3,8 +3,10 @@
 use std::net::IpAddr;
 
 use super::serve;
-use crate::running::run_to_end;
-use crate::support::{Server, folder, own_name, run, shippy};
+use crate::{
+    running::run_to_end,
+    support::{Server, folder, own_name, run, shippy},
+};
 
 /// Every variable that is a setting of some command.
 const SETTINGS: [&str; 15] = [

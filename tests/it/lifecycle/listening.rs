@@ -4,8 +4,10 @@ use std::{net::TcpListener, process::Stdio};
 
 use rustix::process::Signal;
 
-use crate::running::{Running, run_to_end};
-use crate::support::{Server, eventually, folder, own_name, run, shippy};
+use crate::{
+    running::{Running, run_to_end},
+    support::{Server, eventually, folder, own_name, run, shippy},
+};
 
 #[test]
 fn the_ready_line_says_where_and_what_is_served() {

@@ -2,16 +2,17 @@
 //!
 //! Run as root with `cargo test --test it -- --ignored namespace`.
 
-use std::fs::File;
-use std::future::Future;
-use std::net::{Ipv4Addr, UdpSocket};
-use std::os::fd::AsFd;
-use std::thread;
-use std::time::{Duration, Instant as Clock};
+use std::{
+    fs::File,
+    future::Future,
+    net::{Ipv4Addr, UdpSocket},
+    os::fd::AsFd,
+    thread,
+    time::{Duration, Instant as Clock},
+};
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
-use shippy::registry::mdns::Mdns;
-use shippy::registry::{Registry, RegistryError};
+use shippy::registry::{Registry, RegistryError, mdns::Mdns};
 use socket2::{Domain, Socket, Type};
 
 use super::{NEVER, PORT, SOON, all_within, first, instance};

@@ -5,9 +5,10 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
+use tempfile::TempDir;
+
 use super::plugged;
 use crate::support::{eventually, folder, host::Host, namespace::Bridge};
-use tempfile::TempDir;
 
 /// An Avahi that runs on a host and has nothing to do with the machine's own. It is killed when it goes out of scope.
 struct Avahi<'h> {
