@@ -2,6 +2,7 @@
 //! that the `shippy` command is a thin layer over.
 
 pub mod backend;
+pub mod causes;
 pub mod cli;
 pub mod client;
 pub mod consignment;

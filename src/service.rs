@@ -1,6 +1,6 @@
 //! Answers the contract's rpcs from a store: decode, check, store, encode. The one place where errors become statuses.
 
-use std::{error::Error, pin::Pin, sync::Arc, time::Duration};
+use std::{pin::Pin, sync::Arc, time::Duration};
 
 use futures_util::{Stream, stream};
 use prost::Message as _;
@@ -8,6 +8,7 @@ use tonic::{Code, Request, Response, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
 
 use crate::{
+    causes::chain,
     consignment::{self, Violation},
     proto::{
         self, Consignment, GetRequest, ListChunk, ListRequest, Position,
@@ -282,14 +283,4 @@ fn status(error: &StoreError) -> Status {
         }
         _ => Status::internal("the store failed: see the server's log"),
     }
-}
-
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

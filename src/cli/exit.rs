@@ -7,7 +7,8 @@ use std::{
 };
 
 use crate::{
-    cli::input::InputError, client::ClientError, escape::escape_control, registry::Instance,
+    causes::chain, cli::input::InputError, client::ClientError, escape::escape_control,
+    registry::Instance,
 };
 
 /// How a command ended.
@@ -45,14 +46,7 @@ pub(super) fn report(result: anyhow::Result<Exit>) -> Exit {
     if is_closed_pipe(&error) {
         return Exit::Done;
     }
-    let mut text = String::new();
-    for cause in error.chain().map(ToString::to_string) {
-        if !text.ends_with(&cause) {
-            let separator = if text.is_empty() { "" } else { ": " };
-            text.push_str(separator);
-            text.push_str(&cause);
-        }
-    }
+    let text = chain(error.as_ref());
     let advice = error.downcast_ref().map(advice).unwrap_or_default();
     // What others have said was made safe where it was taken in; this is the net beneath it.
     let lines: Vec<_> = text.split('\n').map(escape_control).collect();

@@ -16,12 +16,13 @@ use crate::{escape::escape_control, proto::Consignment};
 
 mod decode;
 mod explain;
+mod fault;
 mod frame;
 mod path;
 #[cfg(test)]
 mod tests;
 
-use decode::Fault;
+use fault::Fault;
 use frame::{Frame, FrameError, Frames, Shape};
 
 /// What an input may look like, for the errors that have nothing else to show.

@@ -1,6 +1,6 @@
 //! One connection to one server, and the register behind it.
 
-use std::{error::Error, time::Duration};
+use std::time::Duration;
 
 use tonic::{
     Code, Request, Status,
@@ -14,7 +14,7 @@ use tonic_health::pb::{
 };
 
 use super::{Attempt, ClientError, error, find::Wanted};
-use crate::proto::REGISTER_KEY;
+use crate::{causes::chain, proto::REGISTER_KEY};
 
 /// How long one connect may take: far more than it does on a local network.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
@@ -150,18 +150,4 @@ pub(super) fn named_register(metadata: &MetadataMap) -> Option<String> {
 /// What a health reply says.
 pub(super) fn is_serving(reply: HealthCheckResponse) -> bool {
     reply.status() == ServingStatus::Serving
-}
-
-/// An error with its causes: tonic's own texts are just "transport error".
-pub(super) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let line = error.to_string();
-        if !text.ends_with(&line) {
-            text = format!("{text}: {line}");
-        }
-        cause = error.source();
-    }
-    text
 }

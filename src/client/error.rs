@@ -5,8 +5,8 @@ use std::{error::Error as _, fmt, time::Duration};
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
-use super::connection::chain;
 use crate::{
+    causes::chain,
     escape::escape_control,
     registry::{Instance, RegistryError},
 };

@@ -2,40 +2,16 @@
 
 use std::borrow::Cow;
 
-use serde_path_to_error::Segment;
-
 use super::{
     explain,
+    fault::{Fault, Refusal},
     frame::{Frame, MAX_RECORD_BYTES, UTF16, not_utf8},
-    path::{self, Step},
+    path,
 };
 use crate::{
     consignment::{Violation, violations},
     proto::Consignment,
 };
-
-/// What the JSON mapping says, with the path to where it says it.
-pub(super) type Refusal = serde_path_to_error::Error<serde_json::Error>;
-
-/// One thing that is wrong with a record.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Fault {
-    /// Where in the record's text, in bytes.
-    pub(super) offset: usize,
-    pub(super) path: Vec<Step>,
-    pub(super) message: String,
-}
-
-impl Fault {
-    /// A fault that lies in no field.
-    pub(super) fn at(offset: usize, message: String) -> Vec<Self> {
-        vec![Self {
-            offset,
-            path: Vec::new(),
-            message,
-        }]
-    }
-}
 
 /// The consignment in `frame`.
 ///
@@ -89,19 +65,6 @@ fn broken(text: &str, violation: Violation) -> Fault {
         },
         path,
     }
-}
-
-/// The path of `refusal` in the contract's names.
-pub(super) fn steps(refusal: &Refusal) -> Vec<Step> {
-    refusal
-        .path()
-        .iter()
-        .filter_map(|segment| match segment {
-            Segment::Seq { index } => Some(Step::Index(*index)),
-            Segment::Map { key } => Some(Step::Key(path::contract_name(key))),
-            Segment::Enum { .. } | Segment::Unknown => None,
-        })
-        .collect()
 }
 
 /// `text` with the default of its field for each `null`, as proto3 JSON defines it and pbjson does not do. Each is as

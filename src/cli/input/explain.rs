@@ -8,7 +8,7 @@
 use strsim::jaro_winkler;
 
 use super::{
-    decode::{Fault, Refusal, steps},
+    fault::{Fault, Refusal, steps},
     path::{self, Step},
 };
 use crate::escape::escape_control;
