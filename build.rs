@@ -1,6 +1,6 @@
 //! Generates the wire types, the service and its JSON mapping from `proto/`, with no `protoc` on the machine.
 
-use std::{env, error::Error, fs, path::PathBuf};
+use std::error::Error;
 
 use prost::Message as _;
 
@@ -11,8 +11,6 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let descriptors = protox::compile(["proto/consignment.proto"], ["proto"])?;
     let encoded = descriptors.encode_to_vec();
-    let out = PathBuf::from(env::var("OUT_DIR")?);
-    fs::write(out.join("consignment.bin"), &encoded)?;
 
     tonic_prost_build::configure()
         .compile_well_known_types(true)

@@ -19,9 +19,6 @@ mod generated {
 
 pub use generated::*;
 
-/// The encoded `FileDescriptorSet` of the contract, its imports included.
-pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/consignment.bin"));
-
 /// The service's full name.
 pub const SERVICE: &str = "go.micro.srv.consignment.ShippingService";
 

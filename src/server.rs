@@ -60,7 +60,7 @@ pub struct Ended {
 
 impl Server {
     /// Serves until `shutdown`, then ends in order: not serving, withdrawn, accepting no more, drained, store closed.
-    /// That takes at most a grace period of 8 s and a closing of the store. `ready` is called once, when the server
+    /// That takes at most 9.5 s. `ready` is called once, when the server
     /// answers and can be found, or with the reason why it cannot; not at all when `shutdown` comes before that.
     ///
     /// # Errors
@@ -102,7 +102,10 @@ impl Server {
             Some(failed) => failed,
             None => finish(serving, deadline).await,
         };
-        self.store.close().await;
+        let close_by = deadline + limits::CLOSE_GRACE;
+        if timeout_at(close_by, self.store.close()).await.is_err() {
+            tracing::warn!("ended before the store was closed: the next start does the rest");
+        }
         let cut = ended.context("the accept loop panicked")?;
         Ok(Ended { cut })
     }
@@ -113,7 +116,7 @@ async fn finish(
     mut serving: JoinHandle<usize>,
     deadline: Instant,
 ) -> Result<usize, tokio::task::JoinError> {
-    const MARGIN: Duration = Duration::from_millis(500);
+    const MARGIN: Duration = Duration::from_millis(200);
     if let Ok(ended) = timeout_at(deadline + MARGIN, &mut serving).await {
         ended
     } else {
@@ -157,6 +160,8 @@ async fn follow(mut condition: watch::Receiver<Condition>, health: HealthReporte
         };
         report(&health, status).await;
         if condition.changed().await.is_err() {
+            // The store has ended without a word, which is not how it closes.
+            report(&health, ServingStatus::NotServing).await;
             return;
         }
     }

@@ -47,7 +47,7 @@ impl RegisterService {
         let ours = self.store.register();
         if !register.is_empty() && register != ours {
             return Err(Status::out_of_range(format!(
-                "after is a position in the register {register}, but this is {ours}: list from the beginning"
+                "after is a position in another register than this one, {ours}: list from the beginning"
             )));
         }
         if sequence > last {

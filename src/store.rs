@@ -200,7 +200,7 @@ pub enum StoreError {
     /// An earlier write could not be made durable, so nothing is written until the store is opened anew.
     #[error("writing was stopped: {0}")]
     WritesStopped(String),
-    /// The store is closing or closed. Nothing was stored.
+    /// The store is closing or closed. What was under way at that moment may have been stored.
     #[error("the store is closed")]
     Closed,
     /// What is stored cannot be right.

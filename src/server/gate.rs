@@ -1,14 +1,24 @@
 //! What every request passes before it reaches the service, and every reply after.
 
-use std::{convert::Infallible, future::Future, pin::Pin, sync::Arc};
+use std::{
+    convert::Infallible,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
 
 use axum::{Router, body::Body};
+use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Request, Response, Uri, uri::PathAndQuery};
-use hyper::{body::Incoming, service::Service};
-use tokio::sync::Semaphore;
+use hyper::{
+    body::{Body as HttpBody, Frame, Incoming, SizeHint},
+    service::Service,
+};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower_service::Service as _;
 
-use super::limits::{REQUEST_TIMEOUT, REQUESTS};
+use super::limits::{LISTS, REQUEST_TIMEOUT, REQUESTS, WHOLE_REPLIES};
 use crate::{
     proto::{REGISTER_KEY, SERVICE, SERVICE_ALIAS},
     service,
@@ -19,7 +29,62 @@ use crate::{
 pub(super) struct Gate {
     routes: Router,
     register: HeaderValue,
-    requests: Arc<Semaphore>,
+    room: Room,
+}
+
+/// How many more requests of each sort can be taken on, over all connections.
+#[derive(Clone)]
+struct Room {
+    lists: Arc<Semaphore>,
+    whole_replies: Arc<Semaphore>,
+    others: Arc<Semaphore>,
+}
+
+impl Room {
+    fn new() -> Self {
+        Self {
+            lists: Arc::new(Semaphore::new(LISTS)),
+            whole_replies: Arc::new(Semaphore::new(WHOLE_REPLIES)),
+            others: Arc::new(Semaphore::new(REQUESTS)),
+        }
+    }
+
+    /// A place for a request to `path`; `None` when there is none.
+    fn take(&self, path: &str) -> Option<OwnedSemaphorePermit> {
+        let room = match path.rsplit('/').next() {
+            Some("ListConsignments") => &self.lists,
+            Some("GetConsignments") => &self.whole_replies,
+            _ => &self.others,
+        };
+        Arc::clone(room).try_acquire_owned().ok()
+    }
+}
+
+/// A reply's body, which keeps its request's place until it has been sent or its peer has gone: until then it takes
+/// memory, however slowly it is read.
+struct Placed {
+    body: Body,
+    _place: OwnedSemaphorePermit,
+}
+
+impl HttpBody for Placed {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }
 
 impl Gate {
@@ -27,7 +92,7 @@ impl Gate {
         Self {
             routes,
             register,
-            requests: Arc::new(Semaphore::new(REQUESTS)),
+            room: Room::new(),
         }
     }
 
@@ -38,13 +103,18 @@ impl Gate {
             let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
             return service::wrong_register(&text(wanted), &text(&self.register)).into_http();
         }
-        let Ok(_permit) = self.requests.try_acquire() else {
+        let Some(place) = self.room.take(request.uri().path()) else {
             return service::overloaded().into_http();
         };
         resolve_alias(request.uri_mut());
         let mut routes = self.routes;
         match tokio::time::timeout(REQUEST_TIMEOUT, routes.call(request)).await {
-            Ok(Ok(response)) => response,
+            Ok(Ok(response)) => response.map(|body| {
+                Body::new(Placed {
+                    body,
+                    _place: place,
+                })
+            }),
             Ok(Err(never)) => match never {},
             Err(_) => service::timed_out(REQUEST_TIMEOUT).into_http(),
         }

@@ -13,18 +13,24 @@ use hyper_util::{
 pub(super) const CONNECTIONS: usize = 960;
 /// Connections that the system holds ready while none can be accepted.
 pub(super) const BACKLOG: i32 = 1_024;
-/// Requests at work at once, over all connections. Each may hold a message of up to [`MESSAGE_BYTES`], but typically
-/// holds a kilobyte; past this the server answers that it has too much to do.
-pub(super) const REQUESTS: usize = 4_096;
-/// Largest message that is read, in bytes: more than any request needs, so that a consignment that is too large is
+/// Requests at work at once, over all connections, each with a message of up to [`MESSAGE_BYTES`]. A commit serves
+/// some hundreds at once; past this the server answers that it has too much to do.
+pub(super) const REQUESTS: usize = 1_024;
+/// Lists being read at once. One that is not read on holds a chunk and [`SEND_BUFFER`].
+pub(super) const LISTS: usize = 256;
+/// Replies to `GetConsignments` being read at once. One that is not read on holds all of its up to 4 MiB.
+pub(super) const WHOLE_REPLIES: usize = 8;
+/// Largest message that is read, in bytes: twice the largest consignment, so that one that is somewhat too large is
 /// answered with what is wrong with it.
-pub(super) const MESSAGE_BYTES: usize = 4 * 1024 * 1024;
+pub(super) const MESSAGE_BYTES: usize = 512 * 1024;
 /// How long one request may take, for a stream until it begins: far more than a commit takes on a slow disk.
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long a peer may take to say that it speaks HTTP/2, which clients do with their first packet.
 pub(super) const OPENING_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a drain may take in all: under the 10 s after which Docker kills.
 pub(super) const DRAIN_GRACE: Duration = Duration::from_secs(8);
+/// How long closing the store may take after that. What it does then is tidying up, which the next start can do.
+pub(super) const CLOSE_GRACE: Duration = Duration::from_millis(1_200);
 /// How long to wait before accepting again when the system would not, as when it is out of file descriptors.
 pub(super) const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
@@ -45,7 +51,7 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 const STREAM_WINDOW: u32 = 1024 * 1024;
 const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
 /// What is buffered for a peer that reads slowly, in bytes for each stream; past it the stream waits.
-const SEND_BUFFER: usize = 256 * 1024;
+const SEND_BUFFER: usize = 128 * 1024;
 
 /// Serves connections under these limits.
 pub(super) fn connection_builder() -> auto::Builder<TokioExecutor> {

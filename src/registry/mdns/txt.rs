@@ -115,6 +115,8 @@ impl Record {
             std::str::from_utf8((*value)?).ok()
         };
         let token = |key: &str| text(key).filter(|value| is_token(value)).map(str::to_owned);
+        // People are shown this one to paste it into a command line.
+        let is_register = |id: &String| id.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
         if text("txtvers")? != LAYOUT {
             return None;
         }
@@ -122,7 +124,7 @@ impl Record {
             id: token("id")?,
             service: text("service").filter(|name| is_service(name))?.to_owned(),
             version: token("version")?,
-            register: token("register")?,
+            register: token("register").filter(is_register)?,
             kind: match text("kind")? {
                 "single" => Kind::Single,
                 "shared" => Kind::Shared,

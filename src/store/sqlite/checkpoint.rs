@@ -12,12 +12,13 @@ use std::{
         mpsc::{self, SyncSender},
     },
     thread::{self, JoinHandle},
+    time::Duration,
 };
 
-use rusqlite::{Connection, OpenFlags, config::DbConfig};
+use rusqlite::{Connection, OpenFlags};
 use tokio::sync::watch;
 
-use super::{connect, is_sync_failure, open::make_durable};
+use super::{LOCK_WAIT, connect, is_sync_failure, open::make_durable};
 use crate::store::{Cause, Condition};
 
 /// How much the log grows between two checkpoints, in pages of 4 KiB: SQLite's own default.
@@ -25,6 +26,9 @@ const CHECKPOINT_EVERY_PAGES: i64 = 1_000;
 /// The log's length, in pages, past which the writer waits until all of it is moved: 64 MiB, which a start after a
 /// crash reads in about a tenth of a second.
 const LONGEST_LOG_PAGES: i64 = 16 * 1024;
+
+/// How long the writer waits for readers of the log before it lets the log grow on: our own take milliseconds.
+const RESTART_WAIT: Duration = Duration::from_millis(100);
 
 /// The writer's hold on the checkpointing thread.
 pub(super) struct Checkpointer {
@@ -90,7 +94,11 @@ impl Checkpointer {
             return Ok(());
         }
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        run(connection, "RESTART").map(|_| ())
+        // Somebody else's long read must not hold the creates: the log grows until it ends.
+        connection.busy_timeout(RESTART_WAIT)?;
+        let restarted = run(connection, "RESTART").map(|_| ());
+        connection.busy_timeout(LOCK_WAIT)?;
+        restarted
     }
 
     /// Ends the thread and waits for it.
@@ -102,11 +110,9 @@ impl Checkpointer {
     }
 }
 
-/// Moves the whole log into the database; `connection` takes it away when it is closed as the last.
+/// Moves the whole log into the database, durably, and empties it.
 pub(super) fn truncate(connection: &Connection) -> rusqlite::Result<()> {
-    run(connection, "TRUNCATE")?;
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
-    Ok(())
+    run(connection, "TRUNCATE").map(|_| ())
 }
 
 /// The length of the log, in pages, once the checkpoint is done.

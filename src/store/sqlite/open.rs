@@ -9,7 +9,7 @@ use std::{
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
-use super::connect;
+use super::{checkpoint, connect};
 use crate::{consignment, store::OpenError};
 
 /// "shpy": marks a database file as ours (<https://www.sqlite.org/fileformat2.html#application_id>).
@@ -221,6 +221,9 @@ fn prepare(connection: &mut Connection) -> rusqlite::Result<(String, u64)> {
         ));
     }
     make_durable(connection)?;
+    // What a killed server wrote is read from the log, synced or not. Moving it into the database syncs it, so that
+    // nothing is answered for, or followed by other commits, that a power cut would still take away.
+    checkpoint::truncate(connection)?;
     // That is the checkpointer's and the writer's own work: see there.
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
 

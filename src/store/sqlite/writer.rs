@@ -10,10 +10,10 @@ use std::{
     time::SystemTime,
 };
 
-use rusqlite::{Connection, Statement, TransactionBehavior, params};
+use rusqlite::{Connection, Statement, TransactionBehavior, config::DbConfig, params};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 
-use super::{checkpoint::Checkpointer, is_sync_failure, record, store_error};
+use super::{checkpoint::{self, Checkpointer}, is_sync_failure, record, store_error};
 use crate::store::{Cause, Condition, NewConsignment, Outcome, Receipt, StoreError, micros};
 
 /// Most consignments in one commit: many enough that the fsync is shared, few enough that the first of them does not
@@ -150,8 +150,13 @@ impl Writer {
     fn finish(self) {
         self.checkpointer.end();
         if *self.condition.borrow() == Condition::Good {
-            // Not needed for durability: it spares the next start the reading of the log.
-            if let Err(error) = super::checkpoint::truncate(&self.connection) {
+            // Not needed for durability: it spares the next start the reading of the log, which the last connection
+            // then takes away.
+            let moved = checkpoint::truncate(&self.connection).and_then(|()| {
+                let unless_told = DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
+                self.connection.set_db_config(unless_told, false)
+            });
+            if let Err(error) = moved {
                 tracing::warn!("could not move the log into the register: {error}");
             }
         }
