@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 use tonic::{Response, Status};
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
@@ -12,7 +12,7 @@ use self::{
 };
 use crate::{
     proto::{self, Consignment, ListRequest, shipping_service_client::ShippingServiceClient},
-    registry::Registry,
+    registry::{Instance, Registry},
 };
 
 mod connection;
@@ -23,10 +23,10 @@ mod listing;
 pub use error::{ClientError, Failure};
 pub use listing::Listing;
 
-/// How often the candidates are gone through before a call is given up; a fresh discovery lies between.
-const ROUNDS: u32 = 3;
-/// The pause before the second round; each later one is three times as long.
+/// The pause after the candidates have been gone through in vain; each later one is twice as long, up to the longest.
+/// A fresh discovery follows it.
 const BACK_OFF: Duration = Duration::from_millis(100);
+const LONGEST_BACK_OFF: Duration = Duration::from_secs(1);
 /// The most that one attempt gets of the whole time, so that a server that does not answer leaves time for others.
 const ATTEMPT: Duration = Duration::from_secs(1);
 
@@ -88,7 +88,12 @@ impl Client {
             let mut client = ShippingServiceClient::new(service);
             client.create_consignment(consignment.clone()).await
         };
-        self.call(act).await.map(Response::into_inner)
+        (self.call(self.deadline(), act).await).map(Response::into_inner)
+    }
+
+    /// When a call that begins now is given up.
+    fn deadline(&self) -> Instant {
+        Instant::now() + self.options.timeout
     }
 
     /// Lists what `request` asks for. Nothing is asked before the first [`Listing::next`].
@@ -107,7 +112,7 @@ impl Client {
                 .check(HealthCheckRequest::default())
                 .await
         };
-        let serving = connection::is_serving(self.call(act).await?.into_inner());
+        let serving = connection::is_serving(self.call(self.deadline(), act).await?.into_inner());
         Ok(Health {
             serving,
             register: self.register.clone().unwrap_or_default(),
@@ -123,44 +128,36 @@ impl Client {
         })
     }
 
-    /// Attempts `act` on one candidate after another until one answers.
+    /// Attempts `act` on one candidate after another, again and again, until one answers or it is `deadline`.
     async fn call<T>(
         &mut self,
+        deadline: Instant,
         act: impl AsyncFn(Service) -> Result<Response<T>, Status>,
     ) -> Result<Response<T>, ClientError> {
         let begun = Instant::now();
-        let deadline = begun + self.options.timeout;
         let mut failures = Vec::new();
-        if let Some(connection) = self.connection.take() {
-            let candidate = connection.candidate.clone();
-            match self
-                .attempt(candidate, Some(connection), deadline, &act)
-                .await
-            {
-                Ok(response) => return Ok(response),
-                Err(Attempt::Final(error)) => return Err(error),
-                Err(Attempt::Next(failure)) => failures.push(failure),
-            }
-        }
-        for round in 0..ROUNDS {
-            if round > 0 {
-                let pause = BACK_OFF * 3_u32.pow(round - 1);
-                sleep_until((Instant::now() + pause).min(deadline)).await;
-            }
-            let candidates = match self.candidates(deadline).await {
-                Err(ClientError::NoServer { .. }) if !failures.is_empty() => break,
-                candidates => candidates?,
+        let mut back_off = BACK_OFF;
+        let mut kept = self.connection.take();
+        loop {
+            let candidates = match &kept {
+                Some(connection) => vec![connection.candidate.clone()],
+                None => match self.candidates(deadline).await {
+                    Err(ClientError::NoServer { .. }) if !failures.is_empty() => break,
+                    candidates => candidates?,
+                },
             };
             for candidate in candidates {
-                match self.attempt(candidate, None, deadline, &act).await {
+                match self.attempt(candidate, kept.take(), deadline, &act).await {
                     Ok(response) => return Ok(response),
                     Err(Attempt::Final(error)) => return Err(error),
                     Err(Attempt::Next(failure)) => failures.push(failure),
                 }
             }
-            if Instant::now() >= deadline {
+            if Instant::now() + back_off >= deadline {
                 break;
             }
+            sleep(back_off).await;
+            back_off = (back_off * 2).min(LONGEST_BACK_OFF);
         }
         Err(ClientError::unanswered(failures, begun.elapsed()))
     }
@@ -173,16 +170,15 @@ impl Client {
             deadline,
         )
         .await?;
-        let candidate = |register: &str, address: String| Candidate {
-            register: register.to_owned(),
-            address,
-        };
-        Ok((instances.into_iter())
-            .flat_map(|instance| {
-                let register = instance.register;
-                (instance.addresses.into_iter()).map(move |address| candidate(&register, address))
+        let candidates = instances.into_iter().flat_map(|instance| {
+            let Instance { register, tls, .. } = instance;
+            (instance.addresses.into_iter()).map(move |address| Candidate {
+                register: register.clone(),
+                address,
+                tls,
             })
-            .collect())
+        });
+        Ok(candidates.collect())
     }
 
     fn wanted(&self) -> Wanted {
@@ -201,51 +197,47 @@ impl Client {
         deadline: Instant,
         act: &impl AsyncFn(Service) -> Result<Response<T>, Status>,
     ) -> Result<Response<T>, Attempt> {
-        let address = candidate.address.clone();
-        let next = |reason: String| {
-            Attempt::Next(Failure {
-                address: address.clone(),
-                reason,
-            })
-        };
         let until = deadline.min(Instant::now() + ATTEMPT);
-        let late = || next("it did not answer in time".into());
+        let address = candidate.address.clone();
+        let late = || Attempt::next(&address, "it did not answer in time");
         let connection = match connection {
             Some(connection) => connection,
             None => timeout_at(until, connection::open(candidate, &self.wanted()))
                 .await
                 .map_err(|_| late())?
-                .map_err(|failure| failure.into_attempt(next))?,
+                .map_err(|failure| failure.into_attempt(&address))?,
         };
         // Kept to from now on, answer or not: a request that got no answer may have been carried out.
         let is_first = self.register.is_none();
-        let register = self
-            .register
-            .get_or_insert(connection.register.clone())
-            .clone();
+        self.register
+            .get_or_insert_with(|| connection.register.clone());
         let result = timeout_at(until, act(connection.service.clone())).await;
         let result = result.map_err(|_| late())?;
-        let metadata = result
-            .as_ref()
-            .map_or_else(Status::metadata, Response::metadata);
-        if let Some(named) = connection::named_register(metadata).filter(|named| *named != register)
+        let metadata = (result.as_ref()).map_or_else(Status::metadata, Response::metadata);
+        let named = connection::named_register(metadata);
+        if let Err(status) = &result
+            && error::is_worth_repeating(status)
         {
+            return Err(Attempt::next(&address, error::describe(status)));
+        }
+        if named != self.register {
             if is_first {
                 // That server carries nothing out in another register's name.
                 self.register = None;
             }
-            return Err(next(format!("it keeps another register, {named}")));
+            return Err(Attempt::next(&address, not_asked_for(named)));
         }
-        match result {
-            Err(status) if error::is_worth_repeating(&status) => {
-                Err(next(error::describe(&status)))
-            }
-            answered => {
-                self.connection = Some(connection);
-                answered.map_err(|status| Attempt::Final(ClientError::from_status(status)))
-            }
-        }
+        self.connection = Some(connection);
+        result.map_err(|status| Attempt::Final(ClientError::from_status(status)))
     }
+}
+
+/// What answers in the name of a register that is not the one asked for.
+fn not_asked_for(named: Option<String>) -> String {
+    named.map_or_else(
+        || "what listens there is not shippy, as it names no register".into(),
+        |named| connection::another(&named),
+    )
 }
 
 /// How an attempt failed.
@@ -254,4 +246,13 @@ enum Attempt {
     Next(Failure),
     /// The answer would be the same again.
     Final(ClientError),
+}
+
+impl Attempt {
+    fn next(address: &str, reason: impl Into<String>) -> Self {
+        Self::Next(Failure {
+            address: address.to_owned(),
+            reason: reason.into(),
+        })
+    }
 }

@@ -1,6 +1,7 @@
 //! shippy keeps a register of shipping consignments: the server, the client and everything between, as a library
 //! that the `shippy` command is a thin layer over.
 
+pub mod address;
 pub mod backend;
 pub mod causes;
 pub mod cli;

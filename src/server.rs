@@ -30,7 +30,7 @@ mod gate;
 mod limits;
 mod listener;
 
-pub use listener::ListenAddress;
+pub use listener::bind;
 
 /// How long to take leave of the registry, of the time for the whole drain.
 const WITHDRAW_TIMEOUT: Duration = Duration::from_secs(2);

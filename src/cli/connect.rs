@@ -6,9 +6,9 @@ use clap::Args;
 
 use super::ServiceArgs;
 use crate::{
+    address::Address,
     backend,
     client::{Client, Options},
-    server::ListenAddress,
 };
 
 /// How to find a server.
@@ -55,11 +55,17 @@ impl ClientArgs {
     }
 }
 
-fn parse_server(text: &str) -> Result<String, String> {
-    let address: ListenAddress = text.parse()?;
+/// An address that others can be sent to.
+pub(super) fn parse_host(text: &str) -> Result<Address, String> {
+    let address: Address = text.parse()?;
     if address.host.is_empty() {
         return Err("it has no host: write HOST:PORT, like 192.0.2.7:50051".into());
     }
+    Ok(address)
+}
+
+fn parse_server(text: &str) -> Result<String, String> {
+    let address = parse_host(text)?;
     if address.port == 0 {
         return Err("port 0 is none that a server can be reached at".into());
     }

@@ -11,6 +11,7 @@ use clap::Args;
 use super::{
     Exit,
     connect::ClientArgs,
+    exit::Unfinished,
     input::{self, Source},
 };
 use crate::{client::Client, consignment};
@@ -49,16 +50,21 @@ async fn create(
     records: Vec<input::Record>,
 ) -> anyhow::Result<()> {
     let total = records.len();
+    let own_ids = records
+        .iter()
+        .all(|record| !record.consignment.id.is_empty());
     for (stored, mut record) in records.into_iter().enumerate() {
         let consignment = &mut record.consignment;
         if consignment.id.is_empty() {
             consignment.id = consignment::new_id();
         }
-        client.create(consignment).await.with_context(|| {
-            let (line, id) = (record.line, &consignment.id);
-            format!(
-                "could not create {name}:{line}, consignment {id} ({stored} of {total} are stored)"
-            )
+        let created = client.create(consignment).await;
+        created.with_context(|| Unfinished {
+            place: format!("{name}:{}", record.line),
+            id: consignment.id.clone(),
+            stored,
+            total,
+            own_ids,
         })?;
         match writeln!(std::io::stdout(), "{}", record.consignment.id) {
             // Whoever read the ids has seen enough; what the file holds is to be stored all the same.

@@ -47,7 +47,11 @@ pub(super) fn report(result: anyhow::Result<Exit>) -> Exit {
         return Exit::Done;
     }
     let text = chain(error.as_ref());
-    let advice = error.downcast_ref().map(advice).unwrap_or_default();
+    let advice = match (error.downcast_ref(), error.downcast_ref::<Unfinished>()) {
+        (Some(ClientError::Unanswered { .. }), Some(unfinished)) => unfinished.advice(),
+        (Some(error), _) => advice(error),
+        (None, _) => String::new(),
+    };
     // What others have said was made safe where it was taken in; this is the net beneath it.
     let lines: Vec<_> = text.split('\n').map(escape_control).collect();
     say(&format!("shippy: {}{advice}", lines.join("\n")));
@@ -66,8 +70,43 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
         .any(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
+/// The command line says something that cannot be.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct UsageError(pub(super) String);
+
+/// Where a file was when its records could not be created any further.
+#[derive(Debug, thiserror::Error)]
+#[error("could not create {place}, consignment {id} ({stored} of {total} are stored)")]
+pub(super) struct Unfinished {
+    /// `FILE:LINE` of the record.
+    pub(super) place: String,
+    /// The record's id.
+    pub(super) id: String,
+    /// How many records before it are stored.
+    pub(super) stored: usize,
+    /// How many the file has.
+    pub(super) total: usize,
+    /// Whether every record came with an id of its own.
+    pub(super) own_ids: bool,
+}
+
+impl Unfinished {
+    /// What to do next, which depends on whether the same file can be sent again without storing anything twice.
+    fn advice(&self) -> String {
+        let Self { place, id, .. } = self;
+        if self.own_ids {
+            return "\nrun it again: what is stored already is not stored twice".into();
+        }
+        format!(
+            "\nwhat comes before {place} is stored, and the record there may be: see `shippy list --id {id}`\n\
+             records without an id of their own would be stored again, under new ones, if the whole file were sent again"
+        )
+    }
+}
+
 fn exit_of(error: &anyhow::Error) -> Exit {
-    if error.is::<InputError>() {
+    if error.is::<InputError>() || error.is::<UsageError>() {
         return Exit::Usage;
     }
     match error.downcast_ref::<ClientError>() {
@@ -95,9 +134,6 @@ try:
 fn advice(error: &ClientError) -> String {
     match error {
         ClientError::NoServer { .. } | ClientError::Registry(_) => NO_SERVER_ADVICE.into(),
-        ClientError::Unanswered { .. } => {
-            "\nnothing is lost by trying again: what was stored is not stored twice".into()
-        }
         ClientError::SeveralRegisters(found) => {
             let mut text = String::from("; choose one:");
             for (register, addresses) in by_register(found) {
@@ -118,7 +154,7 @@ fn advice(error: &ClientError) -> String {
             text.push_str("\nstop one of them, or name the one you mean: --server HOST:PORT");
             text
         }
-        ClientError::Refused(_) | ClientError::Failed(_) | ClientError::Address(_) => String::new(),
+        _ => String::new(),
     }
 }
 

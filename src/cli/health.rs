@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use clap::Args;
 
 use super::{Exit, connect::ClientArgs};
-use crate::server::ListenAddress;
+use crate::address::Address;
 
 /// Ask a server whether it serves
 ///
@@ -18,7 +18,7 @@ pub(super) struct HealthArgs {
     client: ClientArgs,
     /// Ask the server on this machine that listens there, unless --server is given
     #[arg(long, env = "MICRO_SERVER_ADDRESS", value_name = "HOST:PORT")]
-    address: Option<ListenAddress>,
+    address: Option<Address>,
 }
 
 impl HealthArgs {
@@ -50,12 +50,12 @@ impl HealthArgs {
 }
 
 /// Where a server on this machine that listens on `address` is reached; `None` when its port is not known.
-fn local_address(address: ListenAddress) -> Option<String> {
+fn local_address(address: Address) -> Option<String> {
     let host = match address.host.as_str() {
         "" | "0.0.0.0" => "127.0.0.1".into(),
         "::" => "::1".into(),
         _ => address.host,
     };
     let port = address.port;
-    (port != 0).then(|| ListenAddress { host, port }.to_string())
+    (port != 0).then(|| Address { host, port }.to_string())
 }

@@ -9,14 +9,19 @@ use std::{
 use anyhow::Context as _;
 use clap::{ArgMatches, Args, error::ErrorKind, parser::ValueSource};
 
-use super::{Exit, ServiceArgs, interrupt::Interrupts};
+use super::{Exit, ServiceArgs, connect::parse_host, exit::UsageError, interrupt::Interrupts};
 use crate::{
+    address::Address,
     backend::StoreUrl,
     consignment,
     registry::{Instance, Kind, RegistryError},
-    server::{ListenAddress, Server},
+    server::{self, Server},
     store::Store,
 };
+
+/// Longest announced version, in bytes, and longest id before what makes it unique: what a registry takes.
+const MAX_VERSION_BYTES: usize = 64;
+const MAX_ID_BYTES: usize = 48;
 
 /// Keep a register and announce it to clients
 ///
@@ -34,22 +39,22 @@ pub(super) struct ServeArgs {
         value_name = "HOST:PORT",
         default_value = "127.0.0.1:0"
     )]
-    address: ListenAddress,
+    address: Address,
     /// Open the server to the network: the same as --address :0
     #[arg(long)]
     lan: bool,
     /// The address to announce instead of the one listened on, for a server behind NAT or a published port
-    #[arg(long, env = "MICRO_SERVER_ADVERTISE", value_name = "HOST:PORT")]
-    advertise: Option<ListenAddress>,
+    #[arg(long, env = "MICRO_SERVER_ADVERTISE", value_name = "HOST:PORT", value_parser = parse_host)]
+    advertise: Option<Address>,
     /// Where to keep the register: sqlite:FILE, sqlite:FOLDER/, or memory: to keep it only while the server runs
     /// [default: a file of the service's name in the user's data folder]
     #[arg(long, env = "SHIPPY_STORE", value_name = "URL")]
-    store: Option<StoreUrl>,
-    /// The id to announce, unique to each server [default: a new one at each start]
-    #[arg(long, env = "MICRO_SERVER_ID", value_name = "ID", value_parser = super::parse_name)]
+    store: Option<String>,
+    /// How the announced id begins, which is made unique at each start
+    #[arg(long, env = "MICRO_SERVER_ID", value_name = "ID", value_parser = parse_id)]
     id: Option<String>,
     /// The version to announce
-    #[arg(long, env = "MICRO_SERVER_VERSION", value_name = "VERSION", default_value = env!("CARGO_PKG_VERSION"), value_parser = super::parse_name)]
+    #[arg(long, env = "MICRO_SERVER_VERSION", value_name = "VERSION", default_value = env!("CARGO_PKG_VERSION"), value_parser = parse_version)]
     server_version: String,
 }
 
@@ -68,33 +73,14 @@ pub(super) fn check(matches: &ArgMatches) -> Result<(), clap::Error> {
 }
 
 impl ServeArgs {
-    pub(super) async fn run(mut self) -> anyhow::Result<Exit> {
-        let interrupts = Interrupts::new()?;
-        if self.lan {
-            self.address = ListenAddress {
-                host: String::new(),
-                port: 0,
-            };
-        }
-        let listener = self.address.bind()?;
-        let address = listener
-            .local_addr()
-            .context("could not tell the address listened on")?;
-        let name = self.service.name.clone();
-        let url = match self.store.take() {
-            Some(url) => url.named(&name),
-            None => StoreUrl::default_for(&name)?,
+    pub(super) async fn run(self) -> anyhow::Result<Exit> {
+        let mut interrupts = Interrupts::new()?;
+        let (server, ready) = tokio::select! {
+            set_up = self.set_up() => set_up?,
+            // Names are looked up and locks waited for; nothing has been promised to anybody yet.
+            _ = interrupts.next() => return Ok(Exit::Interrupted),
         };
-        let opening = url.clone();
-        let store = tokio::task::spawn_blocking(move || opening.open()).await??;
-
-        let ready = ready_line(&name, address, &url, &*store);
-        let server = Server {
-            listener,
-            registry: self.service.registry.open(),
-            instance: self.instance(address, &*store),
-            store,
-        };
+        let address = server.listener.local_addr()?;
         let said = |announced| say_ready(&ready, address, announced);
         let ended = server.run(said, first_of(interrupts)).await?;
         if ended.cut > 0 {
@@ -104,8 +90,36 @@ impl ServeArgs {
         Ok(Exit::Done)
     }
 
+    /// Binds, then opens the store, so that of two servers on one port the second touches nothing. The server, and
+    /// what to say once it is ready.
+    async fn set_up(mut self) -> anyhow::Result<(Server, String)> {
+        if self.lan {
+            self.address.host.clear();
+            self.address.port = 0;
+        }
+        let name = self.service.name.clone();
+        let url = match self.store.take() {
+            Some(url) => parse_store(&url)?.named(&name),
+            None => StoreUrl::default_for(&name)?,
+        };
+        let listener = server::bind(&self.address).await?;
+        let address = listener
+            .local_addr()
+            .context("could not tell the address listened on")?;
+        let opening = url.clone();
+        let store = tokio::task::spawn_blocking(move || opening.open()).await??;
+        let ready = ready_line(&name, address, &url, &*store);
+        let server = Server {
+            listener,
+            registry: self.service.registry.open(),
+            instance: self.instance(address, &*store),
+            store,
+        };
+        Ok((server, ready))
+    }
+
     fn instance(self, address: SocketAddr, store: &dyn Store) -> Instance {
-        let advertised = self.advertise.map(|advertise| ListenAddress {
+        let advertised = self.advertise.map(|advertise| Address {
             port: if advertise.port == 0 {
                 address.port()
             } else {
@@ -114,7 +128,7 @@ impl ServeArgs {
             ..advertise
         });
         Instance {
-            id: self.id.unwrap_or_else(consignment::new_id),
+            id: unique_id(self.id.as_deref()),
             name: self.service.name,
             version: self.server_version,
             addresses: vec![
@@ -129,6 +143,40 @@ impl ServeArgs {
             tls: false,
         }
     }
+}
+
+/// An id that no other server process has. One and the same setting for several servers is a slip that is easily made,
+/// and would make them one to everybody who looks for them.
+fn unique_id(beginning: Option<&str>) -> String {
+    let unique = consignment::new_id();
+    match beginning {
+        // The last group of a UUIDv7 is random.
+        Some(text) => format!("{text}-{}", unique.rsplit('-').next().unwrap_or_default()),
+        None => unique,
+    }
+}
+
+fn parse_id(text: &str) -> Result<String, String> {
+    match super::parse_name(text) {
+        Ok(id) if id.len() > MAX_ID_BYTES => Err(format!("it is over {MAX_ID_BYTES} bytes long")),
+        parsed => parsed,
+    }
+}
+
+fn parse_version(text: &str) -> Result<String, String> {
+    let is_sound = (1..=MAX_VERSION_BYTES).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_graphic());
+    is_sound.then(|| text.to_owned()).ok_or_else(|| {
+        format!("a version is 1 to {MAX_VERSION_BYTES} printable ASCII characters without spaces")
+    })
+}
+
+/// Not left to clap, which would print the whole value: it may hold a password.
+fn parse_store(text: &str) -> Result<StoreUrl, UsageError> {
+    text.parse().map_err(|reason| {
+        let scheme = text.split(':').next().unwrap_or_default();
+        UsageError(format!("could not use the store {scheme:?}: {reason}"))
+    })
 }
 
 /// Waits for the first signal; from then on the next one ends the process on the spot.

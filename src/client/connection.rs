@@ -32,6 +32,8 @@ pub(super) struct Candidate {
     pub(super) register: String,
     /// `HOST:PORT`.
     pub(super) address: String,
+    /// Whether it expects TLS.
+    pub(super) tls: bool,
 }
 
 /// A channel whose every request says which register it is for.
@@ -79,9 +81,9 @@ pub(super) enum OpenFailure {
 }
 
 impl OpenFailure {
-    pub(super) fn into_attempt(self, next: impl Fn(String) -> Attempt) -> Attempt {
+    pub(super) fn into_attempt(self, address: &str) -> Attempt {
         match self {
-            Self::Server(reason) => next(reason),
+            Self::Server(reason) => Attempt::next(address, reason),
             Self::Address(reason) => Attempt::Final(ClientError::Address(reason)),
             Self::Refused(status) => Attempt::Final(ClientError::from_status(status)),
         }
@@ -91,6 +93,10 @@ impl OpenFailure {
 /// Connects to `candidate`. A server whose register is not known from discovery is asked for it before anything else,
 /// so that nothing is ever sent to one register after another has answered.
 pub(super) async fn open(candidate: Candidate, wanted: &Wanted) -> Result<Connection, OpenFailure> {
+    if candidate.tls {
+        let reason = "it expects TLS, which this version of shippy does not speak".into();
+        return Err(OpenFailure::Server(reason));
+    }
     let endpoint = Endpoint::from_shared(format!("http://{}", candidate.address))
         .and_then(|endpoint| endpoint.user_agent(concat!("shippy/", env!("CARGO_PKG_VERSION"))))
         .map_err(|error| OpenFailure::Address(format!("{}: {}", candidate.address, chain(&error))))?
@@ -123,19 +129,23 @@ async fn ask_register(channel: &Channel, wanted: &Wanted) -> Result<String, Open
         Err(status) => status.metadata(),
     };
     match (named_register(metadata), answer) {
-        (Some(named), _) if !wanted.includes(&named) => Err(OpenFailure::Server(format!(
-            "it keeps another register, {named}"
-        ))),
-        (Some(named), Ok(_)) => Ok(named),
-        (None, Ok(_)) => Err(OpenFailure::Refused(not_shippy())),
-        (_, Err(status)) if error::is_worth_repeating(&status) => {
+        (Some(named), _) if !wanted.includes(&named) => Err(OpenFailure::Server(another(&named))),
+        // Whatever it says of its health, the call itself will tell.
+        (Some(named), _) => Ok(named),
+        (None, Err(status)) if error::is_worth_repeating(&status) => {
             Err(OpenFailure::Server(error::describe(&status)))
         }
+        (None, Ok(_)) => Err(OpenFailure::Refused(not_shippy())),
         (None, Err(status)) if status.code() == Code::Unimplemented => {
             Err(OpenFailure::Refused(not_shippy()))
         }
-        (_, Err(status)) => Err(OpenFailure::Refused(status)),
+        (None, Err(status)) => Err(OpenFailure::Refused(status)),
     }
+}
+
+/// What a server says that keeps another register than the one asked for.
+pub(super) fn another(named: &str) -> String {
+    format!("it keeps another register, {named}")
 }
 
 fn not_shippy() -> Status {

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use futures_util::{StreamExt as _, future::join_all, stream::BoxStream};
 use tokio::{
     net::TcpStream,
-    time::{Instant, timeout, timeout_at},
+    time::{Instant, timeout_at},
 };
 
 use super::ClientError;
@@ -64,7 +64,7 @@ pub(super) async fn find(
             register: (*wanted != Wanted::Any).then(|| wanted.text().to_owned()),
             waited: begun.elapsed(),
         }),
-        1 => without_copies(found).await,
+        1 => without_copies(found, deadline).await,
         _ => Err(ClientError::SeveralRegisters(found)),
     }
 }
@@ -96,14 +96,18 @@ async fn gather(
 }
 
 /// One register in one server has one server. Where two say that they are it, the one that still lives is.
-async fn without_copies(found: Vec<Instance>) -> Result<Vec<Instance>, ClientError> {
+async fn without_copies(
+    found: Vec<Instance>,
+    deadline: Instant,
+) -> Result<Vec<Instance>, ClientError> {
     let singles = found
         .iter()
         .filter(|instance| instance.kind == Kind::Single);
     if singles.count() < 2 {
         return Ok(found);
     }
-    let alive = join_all(found.iter().map(is_alive)).await;
+    let until = deadline.min(Instant::now() + PROBE_TIMEOUT);
+    let alive = join_all(found.iter().map(|instance| is_alive(instance, until))).await;
     let living: Vec<_> = (found.into_iter().zip(alive))
         .filter_map(|(instance, alive)| alive.then_some(instance))
         .collect();
@@ -115,9 +119,9 @@ async fn without_copies(found: Vec<Instance>) -> Result<Vec<Instance>, ClientErr
     Ok(living)
 }
 
-async fn is_alive(instance: &Instance) -> bool {
+async fn is_alive(instance: &Instance, until: Instant) -> bool {
     let connects = (instance.addresses.iter())
-        .map(|address| timeout(PROBE_TIMEOUT, TcpStream::connect(address.as_str())));
+        .map(|address| timeout_at(until, TcpStream::connect(address.as_str())));
     let connected = join_all(connects).await;
     connected
         .into_iter()

@@ -1,9 +1,9 @@
 //! A list under way, which goes on where it stood when a connection breaks.
 
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout_at};
 use tonic::Streaming;
 
-use super::{Client, ClientError, Failure, ROUNDS, Service, ShippingServiceClient, error};
+use super::{BACK_OFF, Client, ClientError, Failure, Service, ShippingServiceClient, error};
 use crate::proto::{ListChunk, ListRequest, Position};
 
 /// A list under way.
@@ -13,8 +13,6 @@ pub struct Listing<'c> {
     request: ListRequest,
     stream: Option<Streaming<ListChunk>>,
     ended: bool,
-    /// How often the stream broke since it last brought something.
-    broken: u32,
 }
 
 impl<'c> Listing<'c> {
@@ -24,7 +22,6 @@ impl<'c> Listing<'c> {
             request,
             stream: None,
             ended: false,
-            broken: 0,
         }
     }
 
@@ -36,13 +33,13 @@ impl<'c> Listing<'c> {
     /// [`ClientError`]. Chunks that came before are good; a list of the rest can be asked for after the last.
     pub async fn next(&mut self) -> Result<Option<ListChunk>, ClientError> {
         let begun = Instant::now();
+        let deadline = self.client.deadline();
         while !self.ended {
-            let limit = self.client.options.timeout;
             let stream = match &mut self.stream {
                 Some(stream) => stream,
-                none => none.insert(open(self.client, &self.request).await?),
+                none => none.insert(open(self.client, deadline, &self.request).await?),
             };
-            let reason = match timeout(limit, stream.message()).await {
+            let reason = match timeout_at(deadline, stream.message()).await {
                 Ok(Ok(Some(chunk))) => {
                     self.advance(&chunk);
                     return Ok(Some(chunk));
@@ -56,20 +53,17 @@ impl<'c> Listing<'c> {
                 Err(_) => "nothing came in time".into(),
             };
             self.stream = None;
-            self.broken += 1;
-            if self.broken > ROUNDS {
-                let failure = Failure {
-                    address: self.client.address(),
-                    reason,
-                };
+            if Instant::now() + BACK_OFF >= deadline {
+                let address = self.client.address();
+                let failure = Failure { address, reason };
                 return Err(ClientError::unanswered(vec![failure], begun.elapsed()));
             }
+            sleep(BACK_OFF).await;
         }
         Ok(None)
     }
 
     fn advance(&mut self, chunk: &ListChunk) {
-        self.broken = 0;
         self.request.after = Some(Position {
             register: self.client.register.clone().unwrap_or_default(),
             sequence: chunk.through_sequence,
@@ -85,11 +79,12 @@ impl<'c> Listing<'c> {
 
 async fn open(
     client: &mut Client,
+    deadline: Instant,
     request: &ListRequest,
 ) -> Result<Streaming<ListChunk>, ClientError> {
     let act = async |service: Service| {
         let mut client = ShippingServiceClient::new(service);
         client.list_consignments(request.clone()).await
     };
-    Ok(client.call(act).await?.into_inner())
+    Ok(client.call(deadline, act).await?.into_inner())
 }

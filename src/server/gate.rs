@@ -15,7 +15,10 @@ use hyper::{
     body::{Body as HttpBody, Frame, Incoming, SizeHint},
     service::Service,
 };
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
 use tower_service::Service as _;
 
 use super::limits::{LISTS, REQUEST_TIMEOUT, REQUESTS, WHOLE_REPLIES};
@@ -49,14 +52,16 @@ impl Room {
         }
     }
 
-    /// A place for a request to `path`; `None` when there is none.
-    fn take(&self, path: &str) -> Option<OwnedSemaphorePermit> {
-        let room = match path.rsplit('/').next() {
+    /// A place for a request to `path`; `None` when there is none. Readers wait for theirs, as others read on; a writer
+    /// is told to come again, so that what waits is in the writers' memory.
+    async fn take(&self, path: &str) -> Option<OwnedSemaphorePermit> {
+        let readers = match path.rsplit('/').next() {
             Some("ListConsignments") => &self.lists,
             Some("GetConsignments") => &self.whole_replies,
-            _ => &self.others,
+            _ => return Arc::clone(&self.others).try_acquire_owned().ok(),
         };
-        Arc::clone(room).try_acquire_owned().ok()
+        let place = Arc::clone(readers).acquire_owned();
+        timeout(REQUEST_TIMEOUT, place).await.ok()?.ok()
     }
 }
 
@@ -103,12 +108,12 @@ impl Gate {
             let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
             return service::wrong_register(&text(wanted), &text(&self.register)).into_http();
         }
-        let Some(place) = self.room.take(request.uri().path()) else {
+        let Some(place) = self.room.take(request.uri().path()).await else {
             return service::overloaded().into_http();
         };
         resolve_alias(request.uri_mut());
         let mut routes = self.routes;
-        match tokio::time::timeout(REQUEST_TIMEOUT, routes.call(request)).await {
+        match timeout(REQUEST_TIMEOUT, routes.call(request)).await {
             Ok(Ok(response)) => response.map(|body| {
                 Body::new(Placed {
                     body,

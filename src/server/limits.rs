@@ -18,8 +18,9 @@ pub(super) const BACKLOG: i32 = 1_024;
 pub(super) const REQUESTS: usize = 1_024;
 /// Lists being read at once. One that is not read on holds a chunk and [`SEND_BUFFER`].
 pub(super) const LISTS: usize = 256;
-/// Replies to `GetConsignments` being read at once. One that is not read on holds all of its up to 4 MiB.
-pub(super) const WHOLE_REPLIES: usize = 8;
+/// Replies to `GetConsignments` being read at once. One that is not read on holds all of its up to 4 MiB, several times
+/// over while it is made.
+pub(super) const WHOLE_REPLIES: usize = 4;
 /// Largest message that is read, in bytes: twice the largest consignment, so that one that is somewhat too large is
 /// answered with what is wrong with it.
 pub(super) const MESSAGE_BYTES: usize = 512 * 1024;

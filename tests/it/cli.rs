@@ -14,9 +14,15 @@ mod several;
 
 /// A server of the service `name`, its register in `folder`.
 pub(crate) fn serve(folder: &Path, name: &str) -> Server {
+    serve_with(folder, name, &[])
+}
+
+/// The same with further arguments.
+pub(crate) fn serve_with(folder: &Path, name: &str, args: &[&str]) -> Server {
     let mut command = shippy(folder);
     let store = format!("sqlite:{}", folder.join("register.db").display());
     command.args(["serve", "--name", name, "--store", &store]);
+    command.args(args);
     Server::spawn(command, folder)
 }
 

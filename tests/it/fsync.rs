@@ -114,6 +114,33 @@ async fn a_new_registers_folders_are_synced_before_it_is_ready() {
     );
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs strace"]
+async fn what_a_killed_server_wrote_is_synced_before_it_is_answered_for() {
+    let home = folder();
+    let path = home.path().join("trace");
+    let killed = traced(home.path(), &home.path().join("first-trace"));
+    let ids = create_some(&killed).await;
+    killed.kill();
+
+    let server = traced(home.path(), &path);
+    let mut client = server.connect().await;
+    let again = Consignment {
+        id: ids[0].clone(),
+        ..Consignment::default()
+    };
+    let reply = client.create_consignment(again).await.unwrap();
+    assert!(!reply.into_inner().created);
+    let trace = eventually("the reply in the trace", || {
+        let trace = fs::read_to_string(&path).ok()?;
+        trace::has_reply(&trace, &ids[0]).then_some(trace)
+    });
+    let is_log = |path: &str| path.ends_with("/register.db-wal");
+    assert!(trace::is_synced_before_reply(&trace, &ids[0], is_log));
+    let unsynced = trace::without_syncs(&trace);
+    assert!(!trace::is_synced_before_reply(&unsynced, &ids[0], is_log));
+}
+
 /// strace's way of letting each thread's sixth sync and all later ones fail. The writer's first commit takes three:
 /// the log's head, its folder and the commit.
 const FAIL_SYNCS: &str = "inject=fsync,fdatasync:error=EIO:when=6+";

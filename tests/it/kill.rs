@@ -5,6 +5,7 @@
 use std::{
     collections::{BTreeMap, HashSet},
     env,
+    error::Error as _,
     sync::{Arc, Mutex},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -119,7 +120,9 @@ async fn create_on(mut client: Client, mut dice: Dice, known: Shared) {
                 assert_eq!(*known, encoding(&stored), "one place for each");
             }
             Err(status) if status.code() == Code::AlreadyExists => {}
-            Err(_) => return,
+            // Made on this side of the wire, so the server has gone.
+            Err(status) if status.source().is_some() => return,
+            Err(status) => panic!("refused by a living server: {status}"),
         }
     }
 }
@@ -201,6 +204,7 @@ async fn what_was_acknowledged_survives_being_killed_at_any_moment() {
     let known = Shared::default();
     let home = folder();
     let mut last = 0;
+    let mut idle_rounds = 0;
     for round in 1..=rounds {
         let server = Server::start(home.path());
         let from = if round % FULL_CHECK_EVERY == 0 {
@@ -209,13 +213,16 @@ async fn what_was_acknowledged_survives_being_killed_at_any_moment() {
             last
         };
         last = check(&server, &known, from).await;
+        let before = known.lock().unwrap().acknowledged.len();
         live_and_be_killed(server, &mut dice, &known).await;
+        idle_rounds += u64::from(known.lock().unwrap().acknowledged.len() == before);
     }
     let server = Server::start(home.path());
     last = check(&server, &known, 0).await;
     assert!(server.stop().success());
     let acknowledged = known.lock().unwrap().acknowledged.len();
-    assert!(acknowledged > 0, "the clients got nowhere");
+    // A server that is killed at once acknowledges nothing; most live longer.
+    assert!(idle_rounds <= rounds / 2, "the clients got nowhere");
     eprintln!("{acknowledged} acknowledged, {last} stored");
 }
 

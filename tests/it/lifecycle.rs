@@ -17,9 +17,12 @@ mod failover;
 mod listening;
 mod peers;
 mod stopping;
+mod unread;
 
 /// How long a server may take to end at most, whatever its clients do.
 const GRACE: Duration = Duration::from_secs(8);
+/// When Docker kills what it has asked to stop.
+const KILLED_AFTER: Duration = Duration::from_secs(10);
 /// What a busy machine may add to a time that is promised.
 const MARGIN: Duration = Duration::from_secs(4);
 

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use shippy::store::{
-    NewConsignment, Scan, Store, StoredConsignment, memory::MemoryStore, sqlite::SqliteStore,
+    NewConsignment, OpenError, Scan, Store, StoredConsignment, memory::MemoryStore,
+    sqlite::SqliteStore,
 };
 use tempfile::TempDir;
 
-use crate::support::folder;
+use crate::support::{eventually, folder};
 
 mod log;
 mod model;
@@ -40,8 +41,13 @@ impl Subject {
         [Self::memory(), Self::sqlite()]
     }
 
+    /// A process that another test has just begun still holds, up to its exec, what was open here: the lock, too.
     fn open(home: &TempDir) -> Arc<dyn Store> {
-        Arc::new(SqliteStore::open(&home.path().join("register.db")).unwrap())
+        let path = home.path().join("register.db");
+        eventually("the lock", || match SqliteStore::open(&path) {
+            Err(OpenError::InUse(_)) => None,
+            opened => Some(Arc::new(opened.unwrap())),
+        })
     }
 
     /// Closes it and opens it again, if it outlives its closing.

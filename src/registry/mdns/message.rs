@@ -165,7 +165,7 @@ mod tests {
             "id=one",
             "service=s",
             "version=1",
-            "register=r",
+            "register=0f",
             "kind=single",
             "tls=0",
         ] {

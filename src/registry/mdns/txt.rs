@@ -116,7 +116,10 @@ impl Record {
         };
         let token = |key: &str| text(key).filter(|value| is_token(value)).map(str::to_owned);
         // People are shown this one to paste it into a command line.
-        let is_register = |id: &String| id.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
+        let is_register = |id: &String| {
+            id.bytes()
+                .all(|byte| byte.is_ascii_hexdigit() || byte == b'-')
+        };
         if text("txtvers")? != LAYOUT {
             return None;
         }

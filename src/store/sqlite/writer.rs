@@ -13,7 +13,10 @@ use std::{
 use rusqlite::{Connection, Statement, TransactionBehavior, config::DbConfig, params};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 
-use super::{checkpoint::{self, Checkpointer}, is_sync_failure, record, store_error};
+use super::{
+    checkpoint::{self, Checkpointer},
+    is_sync_failure, record, store_error,
+};
 use crate::store::{Cause, Condition, NewConsignment, Outcome, Receipt, StoreError, micros};
 
 /// Most consignments in one commit: many enough that the fsync is shared, few enough that the first of them does not

@@ -138,12 +138,19 @@ fn a_setting_that_cannot_be_used_is_named_with_what_can() {
         ("MICRO_SERVER_NAME", "a b", vec!["a b", "--name"]),
         (
             "SHIPPY_STORE",
-            "mysql://x",
-            vec!["mysql://x", "--store", "sqlite:PATH"],
+            "mysql://ann:secret@depot/x",
+            vec!["the store \"mysql\"", "sqlite:PATH"],
         ),
+        (
+            "MICRO_SERVER_ADVERTISE",
+            ":50051",
+            vec![":50051", "--advertise", "no host"],
+        ),
+        ("MICRO_SERVER_ID", &"x".repeat(49), vec!["--id", "48"]),
     ] {
         let ran = run_to_end(shippy(home.path()).arg("serve").env(setting, value)).exits(2);
-        ran.says(&said);
+        let ran = ran.says(&said);
+        assert!(!ran.stderr.contains("secret"), "{ran:#?}");
     }
 }
 

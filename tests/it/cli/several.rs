@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{serve, stored};
+use super::{serve, serve_with, stored};
 use crate::support::{Ran, Server, eventually, folder, own_name, run, shippy};
 
 /// `shippy` with `args` and the service's `name`, finding servers by itself.
@@ -117,6 +117,18 @@ fn two_servers_of_a_copied_register_are_refused_and_the_later_one_logs_it() {
     assert!(stored(&first, home.path()).is_empty());
     assert!(first.stop().success());
     find(home.path(), &name, &["list"]).exits(0);
+}
+
+#[test]
+fn two_servers_that_were_given_one_id_are_told_apart() {
+    let home = folder();
+    let name = own_name();
+    let servers =
+        two_folders(home.path()).map(|folder| serve_with(&folder, &name, &["--id", "depot"]));
+    let ran = find_both(home.path(), &name, &["list"]);
+    for server in &servers {
+        assert!(ran.stderr.contains(&server.register), "{ran:#?}");
+    }
 }
 
 #[test]

@@ -53,7 +53,8 @@ async fn a_service_that_is_not_there_is_not_found() {
     }
 }
 
-#[tokio::test]
+// On several threads, as waiting for the server's end blocks one, and the connections have their part in the end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_watches_is_told_that_the_server_stops() {
     let home = folder();
     let mut server = Server::start(home.path());

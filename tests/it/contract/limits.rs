@@ -154,7 +154,7 @@ async fn of_very_many_violations_some_are_named_and_the_reply_arrives() {
         id: text(TEXT + 1),
         ..Container::default()
     };
-    let many = with(|it| it.containers = vec![long; 200]);
+    let many = with(|it| it.containers = vec![long; 100]);
     let refused = client.create_consignment(many).await.unwrap_err();
     assert_eq!(refused.code(), Code::InvalidArgument);
     assert_eq!(violated(&refused).len(), 10);

@@ -75,6 +75,28 @@ fn succeeds(line: &str) -> bool {
     call.trim_end().ends_with(')') && result.starts_with(|first: char| first.is_ascii_digit())
 }
 
+/// Whether a reply that holds `id` was written.
+pub(super) fn has_reply(trace: &str, id: &str) -> bool {
+    (calls(trace).iter()).any(|call| call.is_reply() && call.text.contains(id))
+}
+
+/// Whether a sync of a file of which `is_meant` is true had returned before a reply that holds `id` began.
+pub(super) fn is_synced_before_reply(
+    trace: &str,
+    id: &str,
+    is_meant: impl Fn(&str) -> bool,
+) -> bool {
+    let calls = calls(trace);
+    let is_reply = |call: &&Call<'_>| call.is_reply() && call.text.contains(id);
+    let Some(reply) = calls.iter().find(is_reply) else {
+        return false;
+    };
+    (calls.iter())
+        .filter(|call| call.is_sync() && is_meant(call.path()))
+        .filter_map(|call| call.succeeded)
+        .any(|returned| returned < reply.began)
+}
+
 /// Those of `ids` whose create was answered too early or not at all, and how. In time is a reply that holds the id and
 /// begins after a sync of the log has returned which began after a write to the log that holds the id had returned.
 pub(super) fn too_early(trace: &str, ids: &[String]) -> Vec<String> {
