@@ -5,14 +5,14 @@ use std::{
     future::Future,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use axum::{Router, body::Body};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Request, Response, Uri, uri::PathAndQuery};
 use hyper::{
-    body::{Body as HttpBody, Frame, Incoming, SizeHint},
+    body::{Body as HttpBody, Frame, Incoming},
     service::Service,
 };
 use tokio::{
@@ -21,7 +21,7 @@ use tokio::{
 };
 use tower_service::Service as _;
 
-use super::limits::{LISTS, REQUEST_TIMEOUT, REQUESTS, WHOLE_REPLIES};
+use super::limits::{LISTS, REPLY_PIECE, REQUEST_TIMEOUT, REQUESTS, WHOLE_REPLIES};
 use crate::{
     proto::{REGISTER_KEY, SERVICE, SERVICE_ALIAS},
     service,
@@ -65,11 +65,20 @@ impl Room {
     }
 }
 
-/// A reply's body, which keeps its request's place until it has been sent or its peer has gone: until then it takes
-/// memory, however slowly it is read.
+/// A reply's body, which keeps its request's place until it has been handed over or its peer has gone: until then it
+/// takes memory, however slowly it is read. It is handed over in pieces, as HTTP/2 takes a piece of any size into its
+/// buffers.
 struct Placed {
     body: Body,
+    rest: Bytes,
     _place: OwnedSemaphorePermit,
+}
+
+impl Placed {
+    fn next_piece(&mut self) -> Frame<Bytes> {
+        let length = self.rest.len().min(REPLY_PIECE);
+        Frame::data(self.rest.split_to(length))
+    }
 }
 
 impl HttpBody for Placed {
@@ -80,15 +89,24 @@ impl HttpBody for Placed {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
+        if !self.rest.is_empty() {
+            return Poll::Ready(Some(Ok(self.next_piece())));
+        }
+        let frame = match ready!(Pin::new(&mut self.body).poll_frame(context)) {
+            Some(Ok(frame)) => frame,
+            ended => return Poll::Ready(ended),
+        };
+        Poll::Ready(Some(Ok(match frame.into_data() {
+            Ok(data) => {
+                self.rest = data;
+                self.next_piece()
+            }
+            Err(trailers) => trailers,
+        })))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        self.rest.is_empty() && self.body.is_end_stream()
     }
 }
 
@@ -117,6 +135,7 @@ impl Gate {
             Ok(Ok(response)) => response.map(|body| {
                 Body::new(Placed {
                     body,
+                    rest: Bytes::new(),
                     _place: place,
                 })
             }),

@@ -21,6 +21,8 @@ pub(super) const LISTS: usize = 256;
 /// Replies to `GetConsignments` being read at once. One that is not read on holds all of its up to 4 MiB, several times
 /// over while it is made.
 pub(super) const WHOLE_REPLIES: usize = 4;
+/// Largest piece of a reply that is handed over at once, in bytes: a chunk of a list, mostly.
+pub(super) const REPLY_PIECE: usize = 64 * 1024;
 /// Largest message that is read, in bytes: twice the largest consignment, so that one that is somewhat too large is
 /// answered with what is wrong with it.
 pub(super) const MESSAGE_BYTES: usize = 512 * 1024;
