@@ -128,7 +128,8 @@ fn network_avahi_shows_a_server_as_long_as_it_serves() {
     let version = env!("CARGO_PKG_VERSION");
     for text in [
         "\"txtvers=1\"",
-        "\"id=depot-1\"",
+        // What the setting says, and what makes it unique.
+        "\"id=depot-1-",
         "\"service=go.micro.srv.consignment\"",
         &format!("\"version={version}\""),
         &format!("\"register={}\"", server.register),
