@@ -101,8 +101,10 @@ impl Cli {
 
     fn try_read(arguments: impl Iterator<Item = OsString>) -> Result<Self, clap::Error> {
         let matches = completed(Self::command()).try_get_matches_from(arguments)?;
-        if let Some(("serve", matches)) = matches.subcommand() {
-            serve::check(matches)?;
+        match matches.subcommand() {
+            Some(("serve", matches)) => serve::check(matches)?,
+            Some(("list", matches)) => list::check(matches)?,
+            _ => {}
         }
         Self::from_arg_matches(&matches)
     }
@@ -158,7 +160,14 @@ impl Command {
         match self {
             Self::Serve(args) => args.run().await,
             Self::Create(args) => interrupt::or_interrupted(args.run()).await,
-            Self::List(args) => interrupt::or_interrupted(args.run()).await,
+            Self::List(args) => {
+                let follow = args.follow;
+                match interrupt::or_interrupted(args.run()).await? {
+                    // It does not end by itself, so this is how it is ended.
+                    Exit::Interrupted if follow => Ok(Exit::Done),
+                    exit => Ok(exit),
+                }
+            }
             Self::Health(args) => interrupt::or_interrupted(args.run()).await,
         }
     }

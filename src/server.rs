@@ -73,7 +73,8 @@ impl Server {
     ) -> anyhow::Result<Ended> {
         let register = HeaderValue::from_str(self.store.register())
             .context("the register's id cannot be sent in a header")?;
-        let (mut health, routes) = routes(&self.store);
+        let (stopping, stops) = watch::channel(false);
+        let (mut health, routes) = routes(&self.store, stops);
         report(&health, ServingStatus::Serving).await;
         let following = tokio::spawn(follow(self.store.condition(), health.clone()));
         let (phase, phases) = watch::channel(Phase::Serving);
@@ -97,6 +98,7 @@ impl Server {
         report(&health, ServingStatus::NotServing).await;
         withdraw(&*self.registry).await;
         end_watches(&mut health).await;
+        stopping.send_replace(true);
         phase.send_replace(Phase::Draining(deadline));
         let ended = match failed {
             Some(failed) => failed,
@@ -133,9 +135,12 @@ async fn withdraw(registry: &dyn Registry) {
     }
 }
 
-fn routes(store: &Arc<dyn Store>) -> (HealthReporter, axum::Router) {
+fn routes(
+    store: &Arc<dyn Store>,
+    stopping: watch::Receiver<bool>,
+) -> (HealthReporter, axum::Router) {
     let (health, health_service) = tonic_health::server::health_reporter();
-    let service = ShippingServiceServer::new(RegisterService::new(Arc::clone(store)))
+    let service = ShippingServiceServer::new(RegisterService::new(Arc::clone(store), stopping))
         .max_decoding_message_size(limits::MESSAGE_BYTES);
     let routes = tonic::service::Routes::new(service)
         .add_service(health_service)

@@ -4,6 +4,7 @@ use std::{pin::Pin, sync::Arc, time::Duration};
 
 use futures_util::{Stream, stream};
 use prost::Message as _;
+use tokio::sync::watch;
 use tonic::{Code, Request, Response, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
 
@@ -21,6 +22,8 @@ use crate::{
 const MAX_REPLY_BYTES: usize = 4 * 1024 * 1024;
 /// Most ids of one `ListRequest`, so that its pages stay cheap to find.
 const MAX_LISTED_IDS: usize = 1_000;
+/// How long a followed list stays silent at most: well below the shortest time after which a client gives up.
+const HEARTBEAT: Duration = Duration::from_secs(2);
 /// Most violations named in one reply: they travel in the trailers, whose size peers limit, often to 16 KiB.
 const MAX_VIOLATIONS: usize = 10;
 /// When to try again after the server had too much to do: long enough for some commits.
@@ -30,13 +33,14 @@ const RETRY_AFTER: Duration = Duration::from_millis(100);
 #[derive(Clone)]
 pub struct RegisterService {
     store: Arc<dyn Store>,
+    stopping: watch::Receiver<bool>,
 }
 
 impl RegisterService {
-    /// Serves the register that is kept in `store`.
+    /// Serves the register that is kept in `store`. Followed lists end when `stopping` becomes true.
     #[must_use]
-    pub fn new(store: Arc<dyn Store>) -> Self {
-        Self { store }
+    pub fn new(store: Arc<dyn Store>, stopping: watch::Receiver<bool>) -> Self {
+        Self { store, stopping }
     }
 
     /// Where a list begins: the sequence number that it comes after.
@@ -100,7 +104,12 @@ impl ShippingService for RegisterService {
             .last_sequence()
             .await
             .map_err(|error| status(&error))?;
-        let mut pages = Pages::new(Arc::clone(&self.store), everything(0, last), usize::MAX);
+        let mut pages = Pages::new(
+            Arc::clone(&self.store),
+            everything(0, last),
+            usize::MAX,
+            None,
+        );
         let mut reply = proto::Response::default();
         let mut bytes = 0;
         while let Some(chunk) = pages.next().await? {
@@ -127,7 +136,12 @@ impl ShippingService for RegisterService {
         &self,
         request: Request<ListRequest>,
     ) -> Result<Response<Self::ListConsignmentsStream>, Status> {
-        let ListRequest { ids, after, limit } = request.into_inner();
+        let ListRequest {
+            ids,
+            after,
+            limit,
+            follow,
+        } = request.into_inner();
         if ids.len() > MAX_LISTED_IDS {
             let field = "ids".into();
             let description = format!(
@@ -150,7 +164,11 @@ impl ShippingService for RegisterService {
             0 => usize::MAX,
             limit => usize::try_from(limit).unwrap_or(usize::MAX),
         };
-        let pages = Pages::new(Arc::clone(&self.store), scan, limit);
+        let follower = follow.then(|| Follower {
+            newest: self.store.newest(),
+            stopping: self.stopping.clone(),
+        });
+        let pages = Pages::new(Arc::clone(&self.store), scan, limit, follower);
         let chunks = stream::try_unfold(pages, |mut pages| async {
             let chunk = pages.next().await?;
             Ok(chunk.map(|chunk| (chunk, pages)))
@@ -173,33 +191,74 @@ struct Pages {
     store: Arc<dyn Store>,
     scan: Scan,
     remaining: usize,
-    done: bool,
+    /// Present when it goes on after what was stored when it began.
+    follower: Option<Follower>,
+    state: State,
+}
+
+/// How far a list has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// There is more to read.
+    Reading,
+    /// All that was stored has been sent; it waits for more.
+    CaughtUp,
+    Done,
+}
+
+/// What a followed list waits for.
+struct Follower {
+    newest: watch::Receiver<u64>,
+    stopping: watch::Receiver<bool>,
+}
+
+impl Follower {
+    /// Waits for what comes after the sequence number `known`; the newest by then, which is `known` when there was
+    /// nothing for long enough to say so.
+    async fn next(&mut self, known: u64) -> Result<u64, Status> {
+        let grown = self.newest.wait_for(|newest| *newest > known);
+        tokio::select! {
+            newest = tokio::time::timeout(HEARTBEAT, grown) => match newest {
+                Ok(Ok(newest)) => Ok(*newest),
+                Ok(Err(_)) => Err(status(&StoreError::Closed)),
+                Err(_) => Ok(known),
+            },
+            // Its sender being gone means the same.
+            _ = self.stopping.wait_for(|stopping| *stopping) => Err(status(&StoreError::Closed)),
+        }
+    }
 }
 
 impl Pages {
-    fn new(store: Arc<dyn Store>, scan: Scan, limit: usize) -> Self {
+    fn new(store: Arc<dyn Store>, scan: Scan, limit: usize, follower: Option<Follower>) -> Self {
         Self {
             store,
             scan,
             remaining: limit,
-            done: false,
+            follower,
+            state: State::Reading,
         }
     }
 
     /// The next chunk. There is always one, so that its receiver learns how far the register was searched.
     async fn next(&mut self) -> Result<Option<ListChunk>, Status> {
-        if self.done {
+        if let (State::CaughtUp, Some(follower)) = (self.state, &mut self.follower) {
+            self.scan.through = follower.next(self.scan.after).await?;
+        }
+        if self.state == State::Done {
             return Ok(None);
         }
         self.scan.limit = self.remaining;
-        let page = self
-            .store
-            .scan(&self.scan)
-            .await
-            .map_err(|error| status(&error))?;
+        let page = self.store.scan(&self.scan).await;
+        let page = page.map_err(|error| status(&error))?;
         self.remaining -= page.records.len();
         self.scan.after = page.through;
-        self.done = page.through == self.scan.through || self.remaining == 0;
+        self.state = match &self.follower {
+            _ if self.remaining == 0 => State::Done,
+            _ if page.through < self.scan.through => State::Reading,
+            Some(_) => State::CaughtUp,
+            None => State::Done,
+        };
         Ok(Some(ListChunk {
             consignments: page.records.iter().map(encode).collect(),
             through_sequence: page.through,

@@ -55,6 +55,10 @@ pub trait Store: Send + Sync {
     /// [`StoreError`] when it could not be read.
     async fn last_sequence(&self) -> Result<u64, StoreError>;
 
+    /// Follows the sequence number of the newest consignment, so that whoever has read all of them is woken when there
+    /// are more. A number is published once the consignment can be read; between two looks several may pass.
+    fn newest(&self) -> watch::Receiver<u64>;
+
     /// Follows whether the store can write.
     fn condition(&self) -> watch::Receiver<Condition>;
 

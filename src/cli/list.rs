@@ -1,7 +1,7 @@
 //! `shippy list`
 
 use anyhow::Context as _;
-use clap::Args;
+use clap::{ArgMatches, Args, error::ErrorKind};
 use prost::Message as _;
 
 use super::{
@@ -14,7 +14,8 @@ use crate::proto::{Consignment, ListRequest, Position};
 
 /// List the consignments, oldest first
 ///
-/// Prints those that were stored when the list began, in the order of their sequence numbers.
+/// Prints those that were stored when the list began, in the order of their sequence numbers, and with --follow those
+/// that come.
 #[derive(Debug, Args)]
 pub(super) struct ListArgs {
     /// How to print them; `shippy create` reads what json and ndjson print
@@ -29,8 +30,22 @@ pub(super) struct ListArgs {
     /// Only those after this sequence number, as when the rest of a list is wanted
     #[arg(long, value_name = "SEQUENCE", default_value_t = 0)]
     after: u64,
+    /// Go on with what is stored from now on, until Ctrl-C; not with -o json, which ends with a bracket
+    #[arg(short, long)]
+    pub(super) follow: bool,
     #[command(flatten)]
     client: ClientArgs,
+}
+
+/// Refuses what contradicts itself.
+pub(super) fn check(matches: &ArgMatches) -> Result<(), clap::Error> {
+    if matches.get_flag("follow") && matches.get_one::<Format>("output") == Some(&Format::Json) {
+        return Err(clap::Error::raw(
+            ErrorKind::ArgumentConflict,
+            "--follow does not end, and a JSON array must: give -o ndjson for a JSON object a line\n",
+        ));
+    }
+    Ok(())
 }
 
 /// What is said of a standard output that takes nothing, as on a full disk.
@@ -52,6 +67,7 @@ impl ListArgs {
                 sequence: self.after,
             }),
             limit: self.limit.unwrap_or_default(),
+            follow: self.follow,
         };
         let mut client = self.client.client();
         let mut listing = client.list(request);

@@ -1,10 +1,15 @@
 //! A list under way, which goes on where it stood when a connection breaks.
 
+use std::time::Duration;
+
 use tokio::time::{Instant, sleep, timeout_at};
 use tonic::Streaming;
 
 use super::{BACK_OFF, Client, ClientError, Failure, Service, ShippingServiceClient, error};
 use crate::proto::{ListChunk, ListRequest, Position};
+
+/// How long a followed list may be silent at least before it is given up: two of the server's signs of life and a half.
+const FOLLOW_PATIENCE: Duration = Duration::from_secs(5);
 
 /// A list under way.
 pub struct Listing<'c> {
@@ -33,7 +38,11 @@ impl<'c> Listing<'c> {
     /// [`ClientError`]. Chunks that came before are good; a list of the rest can be asked for after the last.
     pub async fn next(&mut self) -> Result<Option<ListChunk>, ClientError> {
         let begun = Instant::now();
-        let deadline = self.client.deadline();
+        let deadline = if self.request.follow {
+            (self.client.deadline()).max(begun + FOLLOW_PATIENCE)
+        } else {
+            self.client.deadline()
+        };
         while !self.ended {
             let stream = match &mut self.stream {
                 Some(stream) => stream,

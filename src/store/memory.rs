@@ -20,6 +20,7 @@ use crate::consignment;
 pub struct MemoryStore {
     register: String,
     records: Mutex<Records>,
+    newest: watch::Sender<u64>,
     condition: watch::Sender<Condition>,
 }
 
@@ -37,6 +38,7 @@ impl MemoryStore {
         Self {
             register: consignment::new_id(),
             records: Mutex::default(),
+            newest: watch::channel(0).0,
             condition: watch::channel(Condition::Good).0,
         }
     }
@@ -110,9 +112,13 @@ impl Store for MemoryStore {
         }
         let created_at = micros(SystemTime::now());
         Ok(self.with(|records| {
-            (batch.into_iter())
+            let outcomes = (batch.into_iter())
                 .map(|new| records.append(new, created_at))
-                .collect()
+                .collect();
+            let newest = records.by_sequence.len() as u64;
+            self.newest
+                .send_if_modified(|known| std::mem::replace(known, newest) != newest);
+            outcomes
         }))
     }
 
@@ -134,6 +140,10 @@ impl Store for MemoryStore {
 
     async fn last_sequence(&self) -> Result<u64, StoreError> {
         Ok(self.with(|records| records.by_sequence.len() as u64))
+    }
+
+    fn newest(&self) -> watch::Receiver<u64> {
+        self.newest.subscribe()
     }
 
     fn condition(&self) -> watch::Receiver<Condition> {

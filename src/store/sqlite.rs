@@ -6,10 +6,7 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -47,7 +44,7 @@ pub struct SqliteStore {
     tasks: mpsc::UnboundedSender<Task>,
     /// Bounds what waits in `tasks`.
     queue: Arc<Semaphore>,
-    last_sequence: Arc<AtomicU64>,
+    newest: watch::Receiver<u64>,
     condition: watch::Receiver<Condition>,
     readers: Arc<Readers>,
 }
@@ -63,7 +60,7 @@ impl SqliteStore {
         let opened = open::open(path)?;
         let (condition_sender, condition) = watch::channel(Condition::Good);
         let (tasks, queue) = mpsc::unbounded_channel();
-        let last_sequence = Arc::new(AtomicU64::new(opened.last_sequence));
+        let (newest_sender, newest) = watch::channel(opened.last_sequence);
         let readers = Readers::new(opened.path.clone());
         let engine = |cause| OpenError::Engine {
             path: path.to_owned(),
@@ -75,7 +72,7 @@ impl SqliteStore {
             opened.connection,
             opened.lock,
             checkpointer,
-            Arc::clone(&last_sequence),
+            newest_sender,
             condition_sender,
             queue,
         )
@@ -84,7 +81,7 @@ impl SqliteStore {
             register: opened.register,
             tasks,
             queue: Arc::new(Semaphore::new(QUEUE_BYTES)),
-            last_sequence,
+            newest,
             condition,
             readers: Arc::new(readers),
         })
@@ -130,7 +127,11 @@ impl Store for SqliteStore {
     }
 
     async fn last_sequence(&self) -> Result<u64, StoreError> {
-        Ok(self.last_sequence.load(Ordering::Acquire))
+        Ok(*self.newest.borrow())
+    }
+
+    fn newest(&self) -> watch::Receiver<u64> {
+        self.newest.clone()
     }
 
     fn condition(&self) -> watch::Receiver<Condition> {

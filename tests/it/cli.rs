@@ -6,6 +6,7 @@ use crate::support::{Server, run, shippy};
 
 mod bad_input;
 mod exits;
+mod follow;
 mod formats;
 mod help;
 mod hostile;

@@ -7,6 +7,7 @@ use shippy::proto::{
 use tonic::{Status, transport::Channel};
 
 mod create;
+mod follow;
 mod health;
 mod limits;
 mod list;

@@ -1,14 +1,6 @@
 //! The one thread that writes: it commits for everybody who waits at once, and answers each after the commit.
 
-use std::{
-    fs::File,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    thread,
-    time::SystemTime,
-};
+use std::{fs::File, sync::Arc, thread, time::SystemTime};
 
 use rusqlite::{Connection, Statement, TransactionBehavior, config::DbConfig, params};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
@@ -43,7 +35,7 @@ pub(super) struct Append {
 struct Writer {
     connection: Connection,
     checkpointer: Checkpointer,
-    last_sequence: Arc<AtomicU64>,
+    newest: watch::Sender<u64>,
     condition: watch::Sender<Condition>,
 }
 
@@ -52,14 +44,14 @@ pub(super) fn start(
     connection: Connection,
     lock: File,
     checkpointer: Checkpointer,
-    last_sequence: Arc<AtomicU64>,
+    newest: watch::Sender<u64>,
     condition: watch::Sender<Condition>,
     tasks: mpsc::UnboundedReceiver<Task>,
 ) -> Result<(), Cause> {
     let writer = Writer {
         connection,
         checkpointer,
-        last_sequence,
+        newest,
         condition,
     };
     let run = move || {
@@ -130,7 +122,7 @@ impl Writer {
         if let Condition::WritesStopped(reason) = &*self.condition.borrow() {
             return Err(StoreError::WritesStopped(reason.clone()));
         }
-        let last = self.last_sequence.load(Ordering::Relaxed);
+        let last = *self.newest.borrow();
         let (outcomes, new_last) = insert(&mut self.connection, group, last).map_err(|error| {
             if is_sync_failure(&error) {
                 self.stop_writes(&error)
@@ -138,7 +130,8 @@ impl Writer {
                 store_error(error)
             }
         })?;
-        self.last_sequence.store(new_last, Ordering::Release);
+        // Readers see the commit by now, and whoever follows may read it.
+        (self.newest).send_if_modified(|newest| std::mem::replace(newest, new_last) != new_last);
         Ok(outcomes)
     }
 
