@@ -15,13 +15,16 @@ impl FromStr for Address {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (host, port) = text.rsplit_once(':').ok_or(
-            "it has no port: write HOST:PORT, or :PORT for every interface, like 127.0.0.1:50051",
-        )?;
+        let (host, port) = text
+            .rsplit_once(':')
+            .ok_or("it has no port: write HOST:PORT, like 127.0.0.1:50051")?;
         let host = match host.strip_prefix('[') {
             Some(rest) => (rest.strip_suffix(']'))
                 .filter(|inner| inner.parse::<Ipv6Addr>().is_ok())
                 .ok_or("the brackets hold no IPv6 address")?,
+            None if host.contains("//") => {
+                return Err("write HOST:PORT alone, without http:// or a path".into());
+            }
             None if host.contains(':') => {
                 return Err("an IPv6 address stands in brackets, like [::1]:50051".into());
             }

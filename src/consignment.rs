@@ -150,6 +150,17 @@ pub fn with_server_fields(body: &[u8], sequence: u64, created_at: Timestamp) -> 
     whole.into()
 }
 
+/// `time` in microseconds since the Unix epoch, rounded up, as what is stored is told apart no finer; at the ends of
+/// what that can say, the end.
+#[must_use]
+pub fn micros(time: &Timestamp) -> i64 {
+    let nanos = i64::from(time.nanos);
+    let micros = nanos.div_euclid(1_000) + i64::from(nanos.rem_euclid(1_000) > 0);
+    time.seconds
+        .saturating_mul(1_000_000)
+        .saturating_add(micros)
+}
+
 /// `micros` microseconds since the Unix epoch as the contract has it.
 #[must_use]
 pub fn timestamp(micros: i64) -> Timestamp {

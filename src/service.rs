@@ -3,6 +3,7 @@
 use std::{pin::Pin, sync::Arc, time::Duration};
 
 use futures_util::{Stream, stream};
+use pbjson_types::Timestamp;
 use prost::Message as _;
 use tokio::sync::watch;
 use tonic::{Code, Request, Response, Status};
@@ -15,15 +16,17 @@ use crate::{
         self, Consignment, GetRequest, ListChunk, ListRequest, Position,
         shipping_service_server::ShippingService,
     },
-    store::{NewConsignment, Outcome, Receipt, Scan, Store, StoreError, StoredConsignment},
+    store::{Filter, NewConsignment, Outcome, Receipt, Scan, Store, StoreError},
 };
+
+mod pages;
+
+use pages::{Follower, Pages};
 
 /// The largest encoded reply of `GetConsignments`: what stock gRPC clients accept.
 const MAX_REPLY_BYTES: usize = 4 * 1024 * 1024;
 /// Most ids of one `ListRequest`, so that its pages stay cheap to find.
 const MAX_LISTED_IDS: usize = 1_000;
-/// How long a followed list stays silent at most: well below the shortest time after which a client gives up.
-const HEARTBEAT: Duration = Duration::from_secs(2);
 /// Most violations named in one reply: they travel in the trailers, whose size peers limit, often to 16 KiB.
 const MAX_VIOLATIONS: usize = 10;
 /// When to try again after the server had too much to do: long enough for some commits.
@@ -43,24 +46,77 @@ impl RegisterService {
         Self { store, stopping }
     }
 
-    /// Where a list begins: the sequence number that it comes after.
-    fn start(&self, after: Option<Position>, last: u64) -> Result<u64, Status> {
-        let Some(Position { register, sequence }) = after else {
-            return Ok(0);
+    async fn last_sequence(&self) -> Result<u64, Status> {
+        let last = self.store.last_sequence().await;
+        last.map_err(|error| status(&error))
+    }
+
+    /// What to read for `request`, when `last` is the newest sequence number.
+    fn scan(&self, request: ListRequest, last: u64) -> Result<Scan, Status> {
+        let after = self.position("after", request.after, last)?.unwrap_or(0);
+        // What comes before the newest's successor is all that is there, so that is a position, too.
+        let before = self.position("before", request.before, last)?;
+        let text = |text: String| (!text.is_empty()).then_some(text);
+        let micros = |time: Option<Timestamp>| time.as_ref().map(consignment::micros);
+        Ok(Scan {
+            after,
+            through: before.map_or(last, |before| before.saturating_sub(1)),
+            ids: request.ids,
+            filter: Filter {
+                vessel_id: text(request.vessel_id),
+                customer_id: text(request.customer_id),
+                user_id: text(request.user_id),
+                origin: text(request.origin),
+                created_from: micros(request.created_from),
+                created_until: micros(request.created_until),
+            },
+            newest_first: request.newest_first,
+            limit: usize::MAX,
+        })
+    }
+
+    /// The sequence number of a position in this register, whose newest one is `last`.
+    fn position(
+        &self,
+        field: &str,
+        position: Option<Position>,
+        last: u64,
+    ) -> Result<Option<u64>, Status> {
+        let Some(Position { register, sequence }) = position else {
+            return Ok(None);
         };
         let ours = self.store.register();
         if !register.is_empty() && register != ours {
             return Err(Status::out_of_range(format!(
-                "after is a position in another register than this one, {ours}: list from the beginning"
+                "{field} is a position in another register than this one, {ours}: list from the beginning"
             )));
         }
-        if sequence > last {
+        if sequence > last + u64::from(field == "before") {
             return Err(Status::out_of_range(format!(
-                "after is {sequence}, but the newest consignment of this register is {last}"
+                "{field} is {sequence}, but the newest consignment of this register is {last}"
             )));
         }
-        Ok(sequence)
+        Ok(Some(sequence))
     }
+}
+
+/// What is wrong with a request to list, if anything.
+fn check(request: &ListRequest) -> Result<(), Status> {
+    let wrong = |field: &str, description: String| {
+        let field = field.into();
+        let violation = Violation { field, description };
+        Err(invalid("the list cannot be made", vec![violation]))
+    };
+    let ids = request.ids.len();
+    if ids > MAX_LISTED_IDS {
+        let description = format!("has {ids} ids; at most {MAX_LISTED_IDS} are allowed");
+        return wrong("ids", description);
+    }
+    if request.follow && (request.newest_first || request.before.is_some()) {
+        let description = "goes on with what comes, so it goes neither back nor up to a position";
+        return wrong("follow", description.into());
+    }
+    Ok(())
 }
 
 #[tonic::async_trait]
@@ -99,17 +155,9 @@ impl ShippingService for RegisterService {
         &self,
         _: Request<GetRequest>,
     ) -> Result<Response<proto::Response>, Status> {
-        let last = self
-            .store
-            .last_sequence()
-            .await
-            .map_err(|error| status(&error))?;
-        let mut pages = Pages::new(
-            Arc::clone(&self.store),
-            everything(0, last),
-            usize::MAX,
-            None,
-        );
+        let last = self.last_sequence().await?;
+        let everything = self.scan(ListRequest::default(), last)?;
+        let mut pages = Pages::new(Arc::clone(&self.store), everything, usize::MAX, None);
         let mut reply = proto::Response::default();
         let mut bytes = 0;
         while let Some(chunk) = pages.next().await? {
@@ -136,34 +184,15 @@ impl ShippingService for RegisterService {
         &self,
         request: Request<ListRequest>,
     ) -> Result<Response<Self::ListConsignmentsStream>, Status> {
-        let ListRequest {
-            ids,
-            after,
-            limit,
-            follow,
-        } = request.into_inner();
-        if ids.len() > MAX_LISTED_IDS {
-            let field = "ids".into();
-            let description = format!(
-                "has {} ids; at most {MAX_LISTED_IDS} are allowed",
-                ids.len()
-            );
-            let violation = Violation { field, description };
-            return Err(invalid("the list cannot be made", vec![violation]));
-        }
-        let last = self
-            .store
-            .last_sequence()
-            .await
-            .map_err(|error| status(&error))?;
-        let scan = Scan {
-            ids,
-            ..everything(self.start(after, last)?, last)
-        };
-        let limit = match limit {
+        let request = request.into_inner();
+        check(&request)?;
+        let last = self.last_sequence().await?;
+        let limit = match request.limit {
             0 => usize::MAX,
             limit => usize::try_from(limit).unwrap_or(usize::MAX),
         };
+        let follow = request.follow;
+        let scan = self.scan(request, last)?;
         let follower = follow.then(|| Follower {
             newest: self.store.newest(),
             stopping: self.stopping.clone(),
@@ -175,103 +204,6 @@ impl ShippingService for RegisterService {
         });
         Ok(Response::new(Box::pin(chunks)))
     }
-}
-
-fn everything(after: u64, through: u64) -> Scan {
-    Scan {
-        after,
-        through,
-        ids: Vec::new(),
-        limit: usize::MAX,
-    }
-}
-
-/// What a list still has to send.
-struct Pages {
-    store: Arc<dyn Store>,
-    scan: Scan,
-    remaining: usize,
-    /// Present when it goes on after what was stored when it began.
-    follower: Option<Follower>,
-    state: State,
-}
-
-/// How far a list has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    /// There is more to read.
-    Reading,
-    /// All that was stored has been sent; it waits for more.
-    CaughtUp,
-    Done,
-}
-
-/// What a followed list waits for.
-struct Follower {
-    newest: watch::Receiver<u64>,
-    stopping: watch::Receiver<bool>,
-}
-
-impl Follower {
-    /// Waits for what comes after the sequence number `known`; the newest by then, which is `known` when there was
-    /// nothing for long enough to say so.
-    async fn next(&mut self, known: u64) -> Result<u64, Status> {
-        let grown = self.newest.wait_for(|newest| *newest > known);
-        tokio::select! {
-            newest = tokio::time::timeout(HEARTBEAT, grown) => match newest {
-                Ok(Ok(newest)) => Ok(*newest),
-                Ok(Err(_)) => Err(status(&StoreError::Closed)),
-                Err(_) => Ok(known),
-            },
-            // Its sender being gone means the same.
-            _ = self.stopping.wait_for(|stopping| *stopping) => Err(status(&StoreError::Closed)),
-        }
-    }
-}
-
-impl Pages {
-    fn new(store: Arc<dyn Store>, scan: Scan, limit: usize, follower: Option<Follower>) -> Self {
-        Self {
-            store,
-            scan,
-            remaining: limit,
-            follower,
-            state: State::Reading,
-        }
-    }
-
-    /// The next chunk. There is always one, so that its receiver learns how far the register was searched.
-    async fn next(&mut self) -> Result<Option<ListChunk>, Status> {
-        if let (State::CaughtUp, Some(follower)) = (self.state, &mut self.follower) {
-            self.scan.through = follower.next(self.scan.after).await?;
-        }
-        if self.state == State::Done {
-            return Ok(None);
-        }
-        self.scan.limit = self.remaining;
-        let page = self.store.scan(&self.scan).await;
-        let page = page.map_err(|error| status(&error))?;
-        self.remaining -= page.records.len();
-        self.scan.after = page.through;
-        self.state = match &self.follower {
-            _ if self.remaining == 0 => State::Done,
-            _ if page.through < self.scan.through => State::Reading,
-            Some(_) => State::CaughtUp,
-            None => State::Done,
-        };
-        Ok(Some(ListChunk {
-            consignments: page.records.iter().map(encode).collect(),
-            through_sequence: page.through,
-        }))
-    }
-}
-
-fn encode(record: &StoredConsignment) -> bytes::Bytes {
-    let Receipt {
-        sequence,
-        created_at,
-    } = record.receipt;
-    consignment::with_server_fields(&record.body, sequence, consignment::timestamp(created_at))
 }
 
 /// The request is for another register.
@@ -332,7 +264,7 @@ fn status(error: &StoreError) -> Status {
     }
     match error {
         StoreError::Full(_) => Status::resource_exhausted(
-            "the server's disk is full, so nothing was stored: free space there, then try again",
+            "the server's disk is full, so this was not stored: free space there, then try again",
         ),
         StoreError::WritesStopped(_) => Status::unavailable(
             "the server could not write to its disk and has stopped writing: see its log, and start it again",

@@ -9,15 +9,21 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use prost::DecodeError;
 use tokio::sync::watch;
 
+mod filter;
 pub mod memory;
 pub mod sqlite;
+
+pub use filter::Filter;
 
 /// Most records of one page: what one chunk of a stream holds.
 pub const PAGE_RECORDS: usize = 256;
 /// About the largest page, in bytes of bodies: a page ends with the record that reaches it.
 pub const PAGE_BYTES: usize = 64 * 1024;
+/// Most records that are searched for one page, so that a condition that few meet holds no reader for long.
+pub const PAGE_SEARCHED: usize = 4_096;
 
 /// A register's consignments: an append-only sequence, each under an id of its own.
 ///
@@ -40,8 +46,8 @@ pub trait Store: Send + Sync {
     /// Appending the same batch again is safe.
     async fn append(&self, batch: Vec<NewConsignment>) -> Result<Vec<Outcome>, StoreError>;
 
-    /// The next page of what `scan` asks for, ascending by sequence number: up to [`PAGE_RECORDS`] records or about
-    /// [`PAGE_BYTES`].
+    /// The next page of what `scan` asks for, in its order: up to [`PAGE_RECORDS`] records or about [`PAGE_BYTES`], out
+    /// of up to [`PAGE_SEARCHED`].
     ///
     /// # Errors
     ///
@@ -115,6 +121,10 @@ pub struct Scan {
     pub through: u64,
     /// Only these ids, in any order; empty means all.
     pub ids: Vec<String>,
+    /// Only those that meet this.
+    pub filter: Filter,
+    /// Whether to begin at the end of the range and go back.
+    pub newest_first: bool,
     /// At most so many records, at least 1; a page may hold fewer.
     pub limit: usize,
 }
@@ -122,50 +132,71 @@ pub struct Scan {
 /// A run of records.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page {
-    /// Ascending by sequence number.
+    /// By sequence number: ascending, or descending where the newest come first.
     pub records: Vec<StoredConsignment>,
-    /// Everything up to and including this sequence number has been searched; the next page comes after it. It is
-    /// the scan's `through` once there is no more.
+    /// How far the range has been searched, this sequence number included; the next page comes after it, or before it
+    /// where the newest come first.
     pub through: u64,
+    /// Whether all of the range has been searched.
+    pub is_last: bool,
 }
 
-/// Gathers one page, in the order in which records are pushed.
-struct PageBuilder {
-    most: usize,
-    through: u64,
+/// Gathers one page of a scan, in the order of the scan.
+struct PageBuilder<'s> {
+    scan: &'s Scan,
+    searched: usize,
+    /// The last record that was looked at, once the page is full.
+    full_at: Option<u64>,
+    last: u64,
     bytes: usize,
     records: Vec<StoredConsignment>,
 }
 
-impl PageBuilder {
-    fn new(scan: &Scan) -> Self {
+impl<'s> PageBuilder<'s> {
+    fn new(scan: &'s Scan) -> Self {
         Self {
-            most: scan.limit.min(PAGE_RECORDS),
-            through: scan.through,
+            scan,
+            searched: 0,
+            full_at: None,
+            last: 0,
             bytes: 0,
             records: Vec::new(),
         }
     }
 
     /// Whether there is room for one more record. Asked only when there is one: where the answer is no, the page ends
-    /// with its last record.
+    /// with the record before.
     fn has_room(&mut self) -> bool {
-        let room = self.records.len() < self.most && self.bytes < PAGE_BYTES;
-        if let (false, Some(last)) = (room, self.records.last()) {
-            self.through = last.receipt.sequence;
+        let room = self.records.len() < self.scan.limit.min(PAGE_RECORDS)
+            && self.bytes < PAGE_BYTES
+            && self.searched < PAGE_SEARCHED;
+        if !room {
+            self.full_at = Some(self.last);
         }
         room
     }
 
-    fn push(&mut self, record: StoredConsignment) {
-        self.bytes += record.body.len();
-        self.records.push(record);
+    /// Takes `record` if it is asked for.
+    fn offer(&mut self, record: StoredConsignment) -> Result<(), DecodeError> {
+        self.searched += 1;
+        self.last = record.receipt.sequence;
+        if self.scan.filter.admits(&record)? {
+            self.bytes += record.body.len();
+            self.records.push(record);
+        }
+        Ok(())
     }
 
     fn finish(self) -> Page {
+        let end = if self.scan.newest_first {
+            self.scan.after.saturating_add(1)
+        } else {
+            self.scan.through
+        };
         Page {
             records: self.records,
-            through: self.through,
+            through: self.full_at.unwrap_or(end),
+            is_last: self.full_at.is_none(),
         }
     }
 }

@@ -69,7 +69,7 @@ async fn create(
         match writeln!(std::io::stdout(), "{}", record.consignment.id) {
             // Whoever read the ids has seen enough; what the file holds is to be stored all the same.
             Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
-            printed => printed.context("could not print")?,
+            printed => printed.context("could not print the id of what is stored")?,
         }
     }
     Ok(())

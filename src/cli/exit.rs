@@ -7,7 +7,10 @@ use std::{
 };
 
 use crate::{
-    causes::chain, cli::input::InputError, client::ClientError, escape::escape_control,
+    causes::chain,
+    cli::input::InputError,
+    client::{ClientError, Failure},
+    escape::escape_control,
     registry::Instance,
 };
 
@@ -153,6 +156,11 @@ fn advice(error: &ClientError) -> String {
             }
             text.push_str("\nstop one of them, or name the one you mean: --server HOST:PORT");
             text
+        }
+        ClientError::Unanswered { failures, .. }
+            if failures.iter().all(Failure::is_another_register) =>
+        {
+            "\nleave --register out, or name the register that is there".into()
         }
         _ => String::new(),
     }

@@ -1,7 +1,10 @@
 //! `shippy list`
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use anyhow::Context as _;
 use clap::{ArgMatches, Args, error::ErrorKind};
+use pbjson_types::Timestamp;
 use prost::Message as _;
 
 use super::{
@@ -15,7 +18,7 @@ use crate::proto::{Consignment, ListRequest, Position};
 /// List the consignments, oldest first
 ///
 /// Prints those that were stored when the list began, in the order of their sequence numbers, and with --follow those
-/// that come.
+/// that come. Of several conditions all must be met.
 #[derive(Debug, Args)]
 pub(super) struct ListArgs {
     /// How to print them; `shippy create` reads what json and ndjson print
@@ -30,6 +33,27 @@ pub(super) struct ListArgs {
     /// Only those after this sequence number, as when the rest of a list is wanted
     #[arg(long, value_name = "SEQUENCE", default_value_t = 0)]
     after: u64,
+    /// Only those of this vessel
+    #[arg(long, value_name = "VESSEL_ID")]
+    vessel: Option<String>,
+    /// Only those with a container of this customer
+    #[arg(long, value_name = "CUSTOMER_ID")]
+    customer: Option<String>,
+    /// Only those with a container that this user recorded
+    #[arg(long, value_name = "USER_ID")]
+    user: Option<String>,
+    /// Only those with a container of this origin
+    #[arg(long, value_name = "PLACE")]
+    origin: Option<String>,
+    /// Only those stored since then: a time like 2026-11-22T14:00:00Z, or how long ago, like 90m, 2h or 3d
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    since: Option<Timestamp>,
+    /// Only those stored before then, written as for --since
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    until: Option<Timestamp>,
+    /// Begin with the newest
+    #[arg(long, conflicts_with = "follow")]
+    newest: bool,
     /// Go on with what is stored from now on, until Ctrl-C; not with -o json, which ends with a bracket
     #[arg(short, long)]
     pub(super) follow: bool,
@@ -48,6 +72,19 @@ pub(super) fn check(matches: &ArgMatches) -> Result<(), clap::Error> {
     Ok(())
 }
 
+/// The list broke off after so many.
+#[derive(Debug)]
+struct Cut(u64);
+
+impl std::fmt::Display for Cut {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            0 => formatter.write_str("could not list"),
+            count => write!(formatter, "the list is cut short after {count}"),
+        }
+    }
+}
+
 /// What is said of a standard output that takes nothing, as on a full disk.
 const UNPRINTED: &str = "could not print";
 
@@ -58,28 +95,80 @@ fn parse_id(text: &str) -> Result<String, String> {
     crate::consignment::id_problem(text).map_or_else(|| Ok(text.to_owned()), Err)
 }
 
+/// A time as RFC 3339 has it, or how long ago it was.
+fn parse_time(text: &str) -> Result<Timestamp, String> {
+    let ago = text
+        .char_indices()
+        .next_back()
+        .and_then(|(at, unit)| Some((text[..at].parse::<u32>().ok()?, seconds_of(unit)?)));
+    if let Some((count, seconds)) = ago {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let now = now.map_err(|_| "this machine's clock stands before 1970")?;
+        let seconds = i64::try_from(now.as_secs()).unwrap_or(i64::MAX) - i64::from(count) * seconds;
+        return Ok(Timestamp {
+            seconds,
+            nanos: i32::try_from(now.subsec_nanos()).unwrap_or_default(),
+        });
+    }
+    let time: prost_types::Timestamp = text.parse().map_err(
+        |_| "write a time like 2026-11-22T14:00:00Z, or how long ago, like 90s, 90m, 2h or 3d",
+    )?;
+    Ok(Timestamp {
+        seconds: time.seconds,
+        nanos: time.nanos,
+    })
+}
+
+fn seconds_of(unit: char) -> Option<i64> {
+    Some(match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 60 * 60,
+        'd' => 24 * 60 * 60,
+        _ => return None,
+    })
+}
+
 impl ListArgs {
-    pub(super) async fn run(self) -> anyhow::Result<Exit> {
-        let request = ListRequest {
-            ids: self.id,
+    fn request(&self) -> ListRequest {
+        let text = |text: &Option<String>| text.clone().unwrap_or_default();
+        ListRequest {
+            ids: self.id.clone(),
             after: (self.after > 0).then(|| Position {
                 register: String::new(),
                 sequence: self.after,
             }),
             limit: self.limit.unwrap_or_default(),
             follow: self.follow,
-        };
+            before: None,
+            newest_first: self.newest,
+            vessel_id: text(&self.vessel),
+            customer_id: text(&self.customer),
+            user_id: text(&self.user),
+            origin: text(&self.origin),
+            created_from: self.since,
+            created_until: self.until,
+        }
+    }
+
+    pub(super) async fn run(self) -> anyhow::Result<Exit> {
+        let (request, output) = (self.request(), self.output);
+        let is_whole = request == ListRequest::default();
         let mut client = self.client.client();
         let mut listing = client.list(request);
-        let mut printer = Printer::new(self.output, std::io::stdout(), terminal_width());
-        while let Some(chunk) = listing.next().await? {
+        let mut printer = Printer::new(output, std::io::stdout(), terminal_width());
+        while let Some(chunk) = listing.next().await.with_context(|| Cut(printer.count()))? {
             let consignments: Result<Vec<_>, _> = (chunk.consignments.into_iter())
                 .map(Consignment::decode)
                 .collect();
             printer.print(consignments?).context(UNPRINTED)?;
         }
         if printer.count() == 0 {
-            say("no consignments");
+            say(if is_whole {
+                "no consignments"
+            } else {
+                "no such consignments"
+            });
         }
         printer.finish().context(UNPRINTED)?;
         Ok(Exit::Done)

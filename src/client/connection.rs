@@ -145,7 +145,7 @@ async fn ask_register(channel: &Channel, wanted: &Wanted) -> Result<String, Open
 
 /// What a server says that keeps another register than the one asked for.
 pub(super) fn another(named: &str) -> String {
-    format!("it keeps another register, {named}")
+    format!("{}{named}", error::ANOTHER_REGISTER)
 }
 
 fn not_shippy() -> Status {

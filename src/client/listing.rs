@@ -73,10 +73,15 @@ impl<'c> Listing<'c> {
     }
 
     fn advance(&mut self, chunk: &ListChunk) {
-        self.request.after = Some(Position {
+        let reached = Some(Position {
             register: self.client.register.clone().unwrap_or_default(),
             sequence: chunk.through_sequence,
         });
+        if self.request.newest_first {
+            self.request.before = reached;
+        } else {
+            self.request.after = reached;
+        }
         if self.request.limit > 0 {
             self.request.limit =
                 (self.request.limit).saturating_sub(chunk.consignments.len() as u64);

@@ -1,8 +1,8 @@
 //! A register that lives as long as its server, for tests and for trying out.
 
 use std::{
-    collections::HashMap,
-    sync::{Mutex, PoisonError},
+    collections::{BTreeSet, HashMap},
+    sync::{Arc, Mutex, PoisonError},
     time::SystemTime,
 };
 
@@ -10,8 +10,8 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 
 use super::{
-    Condition, NewConsignment, Outcome, PAGE_RECORDS, Page, PageBuilder, Receipt, Scan, Store,
-    StoreError, StoredConsignment, micros,
+    Condition, NewConsignment, Outcome, Page, PageBuilder, Receipt, Scan, Store, StoreError,
+    StoredConsignment, micros,
 };
 use crate::consignment;
 
@@ -77,22 +77,31 @@ impl Records {
         Outcome::Stored(receipt)
     }
 
-    /// The indexes of what `scan` asks for, ascending.
-    fn matching(&self, scan: &Scan) -> Vec<usize> {
+    /// The indexes of what `scan` may be after, in its order.
+    fn in_range(&self, scan: &Scan) -> Box<dyn Iterator<Item = usize>> {
         let end = usize::try_from(scan.through).map_or(self.by_sequence.len(), |through| {
             through.min(self.by_sequence.len())
         });
         let start = usize::try_from(scan.after).map_or(end, |after| after.min(end));
+        let range = start..end;
         if scan.ids.is_empty() {
-            return (start..end).take(PAGE_RECORDS + 1).collect();
+            return in_order(range, scan.newest_first);
         }
-        let mut indexes: Vec<usize> = (scan.ids.iter())
-            .filter_map(|id| self.by_id.get(id).copied())
-            .filter(|index| (start..end).contains(index))
-            .collect();
-        indexes.sort_unstable();
-        indexes.dedup();
-        indexes
+        let known = scan.ids.iter().filter_map(|id| self.by_id.get(id).copied());
+        let indexes: BTreeSet<usize> = known.filter(|index| range.contains(index)).collect();
+        in_order(indexes, scan.newest_first)
+    }
+}
+
+fn in_order<I: DoubleEndedIterator<Item = usize> + 'static>(
+    ascending: impl IntoIterator<IntoIter = I>,
+    newest_first: bool,
+) -> Box<dyn Iterator<Item = usize>> {
+    let ascending = ascending.into_iter();
+    if newest_first {
+        Box::new(ascending.rev())
+    } else {
+        Box::new(ascending)
     }
 }
 
@@ -126,16 +135,17 @@ impl Store for MemoryStore {
         if *self.condition.borrow() == Condition::Closed {
             return Err(StoreError::Closed);
         }
-        Ok(self.with(|records| {
+        self.with(|records| {
             let mut page = PageBuilder::new(scan);
-            for index in records.matching(scan) {
+            for index in records.in_range(scan) {
                 if !page.has_room() {
                     break;
                 }
-                page.push(records.by_sequence[index].clone());
+                page.offer(records.by_sequence[index].clone())
+                    .map_err(|error| StoreError::Damaged(Arc::new(error)))?;
             }
-            page.finish()
-        }))
+            Ok(page.finish())
+        })
     }
 
     async fn last_sequence(&self) -> Result<u64, StoreError> {

@@ -11,15 +11,17 @@ use std::{
 };
 
 use async_trait::async_trait;
+use prost::DecodeError;
 use rusqlite::{
     Connection, ErrorCode, OpenFlags, OptionalExtension as _, Row, config::DbConfig, ffi,
+    types::Type,
 };
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use self::writer::{Append, Task};
 use super::{
-    Condition, NewConsignment, OpenError, Outcome, PAGE_RECORDS, Page, PageBuilder, Receipt, Scan,
-    Store, StoreError, StoredConsignment,
+    Condition, NewConsignment, OpenError, Outcome, Page, PageBuilder, Receipt, Scan, Store,
+    StoreError, StoredConsignment,
 };
 
 mod checkpoint;
@@ -215,21 +217,22 @@ fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
 }
 
 fn scan_range(connection: &Connection, scan: &Scan) -> rusqlite::Result<Page> {
-    let mut select = connection.prepare_cached(
+    let mut select = connection.prepare_cached(if scan.newest_first {
         "SELECT sequence, created_at, body FROM consignment
-         WHERE sequence > ?1 AND sequence <= ?2 ORDER BY sequence LIMIT ?3",
-    )?;
-    let mut page = PageBuilder::new(scan);
-    // One more than a page holds tells whether there is more.
-    let most = scan.limit.min(PAGE_RECORDS).saturating_add(1);
+         WHERE sequence > ?1 AND sequence <= ?2 ORDER BY sequence DESC"
+    } else {
+        "SELECT sequence, created_at, body FROM consignment
+         WHERE sequence > ?1 AND sequence <= ?2 ORDER BY sequence"
+    })?;
     // What SQLite cannot count to is past every end.
     let [after, through] = [scan.after, scan.through].map(|s| i64::try_from(s).unwrap_or(i64::MAX));
-    let mut rows = select.query((after, through, most))?;
+    let mut rows = select.query((after, through))?;
+    let mut page = PageBuilder::new(scan);
     while let Some(row) = rows.next()? {
         if !page.has_room() {
             break;
         }
-        page.push(record(row)?);
+        page.offer(record(row)?).map_err(damaged)?;
     }
     Ok(page.finish())
 }
@@ -245,14 +248,23 @@ fn scan_ids(connection: &Connection, scan: &Scan) -> rusqlite::Result<Page> {
     }
     sequences.sort_unstable();
     sequences.dedup();
+    if scan.newest_first {
+        sequences.reverse();
+    }
     let mut page = PageBuilder::new(scan);
     for sequence in sequences {
         if !page.has_room() {
             break;
         }
-        page.push(select.query_row([sequence], record)?);
+        page.offer(select.query_row([sequence], record)?)
+            .map_err(damaged)?;
     }
     Ok(page.finish())
+}
+
+/// A body that is no consignment, as the engine would tell it.
+fn damaged(error: DecodeError) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(2, Type::Blob, Box::new(error))
 }
 
 fn record(row: &Row<'_>) -> rusqlite::Result<StoredConsignment> {
@@ -267,6 +279,9 @@ fn record(row: &Row<'_>) -> rusqlite::Result<StoredConsignment> {
 
 /// What an error of the engine means to those who asked.
 fn store_error(error: rusqlite::Error) -> StoreError {
+    if let rusqlite::Error::FromSqlConversionFailure(..) = error {
+        return StoreError::Damaged(Arc::new(error));
+    }
     match error.sqlite_error() {
         Some(&failure) if is_full(failure) => StoreError::Full(Arc::new(error)),
         Some(failure)

@@ -7,6 +7,7 @@ use shippy::proto::{
 use tonic::{Status, transport::Channel};
 
 mod create;
+mod filters;
 mod follow;
 mod health;
 mod limits;

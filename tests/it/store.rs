@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use shippy::store::{
-    NewConsignment, OpenError, Scan, Store, StoredConsignment, memory::MemoryStore,
+    Filter, NewConsignment, OpenError, Scan, Store, StoredConsignment, memory::MemoryStore,
     sqlite::SqliteStore,
 };
 use tempfile::TempDir;
@@ -71,6 +71,8 @@ fn everything(store_end: u64) -> Scan {
         after: 0,
         through: store_end,
         ids: Vec::new(),
+        filter: Filter::default(),
+        newest_first: false,
         limit: usize::MAX,
     }
 }
@@ -81,7 +83,7 @@ async fn read(store: &dyn Store, mut scan: Scan) -> Vec<StoredConsignment> {
     loop {
         let page = store.scan(&scan).await.unwrap();
         records.extend(page.records);
-        if page.through == scan.through {
+        if page.is_last {
             return records;
         }
         assert!(page.through > scan.after, "a page goes on: {scan:?}");

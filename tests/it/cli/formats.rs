@@ -232,3 +232,47 @@ fn a_create_whose_ids_nobody_reads_stores_everything() {
     assert_eq!(running.end().exits(0).stderr, "");
     assert_eq!(stored(&server, home.path()).len(), 20);
 }
+
+#[test]
+fn a_list_is_cut_by_conditions_and_begins_with_the_newest_when_asked() {
+    let home = folder();
+    let server = Server::start(home.path());
+    let input = r#"{"id":"tea","vessel_id":"v1","containers":[{"customer_id":"ann","user_id":"u1","origin":"Leith"}]}
+        {"id":"rum","vessel_id":"v2","containers":[{"customer_id":"ann","user_id":"u2","origin":"Porto"}]}
+        {"id":"silk","vessel_id":"v1","containers":[{"customer_id":"bob","user_id":"u1","origin":"Leith"}]}"#;
+    create(&server, home.path(), input).exits(0);
+    for (args, expected) in [
+        (&["--vessel", "v1"][..], &["tea", "silk"][..]),
+        (&["--customer", "ann"], &["tea", "rum"]),
+        (&["--user", "u1", "--vessel", "v1"], &["tea", "silk"]),
+        (&["--origin", "Porto", "--vessel", "v1"], &[]),
+        (&["--newest"], &["silk", "rum", "tea"]),
+        (&["--newest", "--limit", "1"], &["silk"]),
+        (&["--newest", "--customer", "ann", "--after", "1"], &["rum"]),
+        (&["--since", "1h"], &["tea", "rum", "silk"]),
+        (&["--until", "1h"], &[]),
+        (&["--since", "2100-01-01T00:00:00Z"], &[]),
+        (
+            &["--since", "2000-01-01T00:00:00+02:00"],
+            &["tea", "rum", "silk"],
+        ),
+    ] {
+        let ran = list(&server, home.path(), &[args, &["-o", "ndjson"]].concat()).exits(0);
+        let lines = ran
+            .stdout
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(line).unwrap()["id"].clone());
+        assert_eq!(lines.collect::<Vec<_>>(), expected, "{args:?}");
+        let said = if expected.is_empty() {
+            "no such consignments\n"
+        } else {
+            ""
+        };
+        assert_eq!(ran.stderr, said, "{args:?}");
+    }
+    for time in ["yesterday", "5x", "", "2026-13-01T00:00:00Z"] {
+        let ran = list(&server, home.path(), &["--since", time]).exits(2);
+        ran.says(&["--since"]);
+    }
+    list(&server, home.path(), &["--newest", "--follow"]).exits(2);
+}

@@ -173,7 +173,7 @@ async fn a_message_that_is_too_large_to_be_read_is_refused_and_the_connection_li
 }
 
 /// The fields that a refusal names for programs.
-fn violated(refused: &Status) -> Vec<String> {
+pub(super) fn violated(refused: &Status) -> Vec<String> {
     let details = refused.get_details_bad_request();
     let details = details.unwrap_or_else(|| panic!("no BadRequest in {refused:?}"));
     let violations = details.field_violations.into_iter();

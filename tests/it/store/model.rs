@@ -1,9 +1,13 @@
 //! Random histories of a store, each step compared with what a plain list would have answered.
 
-use bytes::Bytes;
 use proptest::{collection::vec, prelude::*};
-use shippy::store::{
-    NewConsignment, Outcome, PAGE_BYTES, PAGE_RECORDS, Page, Receipt, Scan, StoredConsignment,
+use prost::Message as _;
+use shippy::{
+    proto::{Consignment, Container},
+    store::{
+        Filter, NewConsignment, Outcome, PAGE_BYTES, PAGE_RECORDS, Page, Receipt, Scan,
+        StoredConsignment,
+    },
 };
 
 use super::{Subject, new, read_all};
@@ -42,22 +46,89 @@ impl Model {
     }
 
     fn scan(&self, scan: &Scan) -> Vec<StoredConsignment> {
-        (self.0.iter())
+        let mut found: Vec<_> = (self.0.iter())
             .filter(|(id, _)| scan.ids.is_empty() || scan.ids.contains(id))
             .map(|(_, record)| record.clone())
             .filter(|record| record.receipt.sequence > scan.after)
             .filter(|record| record.receipt.sequence <= scan.through)
-            .collect()
+            .filter(|record| meets(record, &scan.filter))
+            .collect();
+        if scan.newest_first {
+            found.reverse();
+        }
+        found
     }
 }
 
 /// Few ids, so that they meet; few contents, so that some are the same; some long, so that pages end by their bytes.
 fn consignment() -> impl Strategy<Value = NewConsignment> {
-    let body = prop_oneof![
-        8 => any::<bool>().prop_map(|one| Bytes::from_static(if one { b"one" } else { b"" })),
-        1 => (1..4_usize).prop_map(|size| vec![b'x'; size * 20_000].into()),
+    let length = prop_oneof![
+        8 => 0..2_usize,
+        1 => (1..4_usize).prop_map(|size| size * 20_000),
     ];
-    (id(), body).prop_map(|(id, body)| new(id, body))
+    let containers = vec((few("customer"), few("user"), few("origin")), 0..2);
+    (id(), length, few("vessel"), containers).prop_map(|(id, length, vessel_id, containers)| {
+        let container = |(customer_id, user_id, origin)| Container {
+            customer_id,
+            user_id,
+            origin,
+            ..Container::default()
+        };
+        let consignment = Consignment {
+            description: "x".repeat(length),
+            vessel_id,
+            containers: containers.into_iter().map(container).collect(),
+            ..Consignment::default()
+        };
+        new(id, consignment.encode_to_vec())
+    })
+}
+
+/// One of two texts.
+fn few(of: &'static str) -> impl Strategy<Value = String> {
+    (0..2_u32).prop_map(move |number| format!("{of}-{number}"))
+}
+
+/// Conditions that some meet, mostly none.
+fn filter() -> impl Strategy<Value = Filter> {
+    let maybe = |of| proptest::option::weighted(0.15, few(of));
+    let time = || prop_oneof![8 => Just(None), 1 => Just(Some(0)), 1 => Just(Some(i64::MAX))];
+    let texts = (
+        maybe("vessel"),
+        maybe("customer"),
+        maybe("user"),
+        maybe("origin"),
+    );
+    (texts, time(), time()).prop_map(|(texts, created_from, created_until)| {
+        let (vessel_id, customer_id, user_id, origin) = texts;
+        Filter {
+            vessel_id,
+            customer_id,
+            user_id,
+            origin,
+            created_from,
+            created_until,
+        }
+    })
+}
+
+/// What a filter means, said in another way than the store says it.
+fn meets(record: &StoredConsignment, filter: &Filter) -> bool {
+    let consignment = Consignment::decode(record.body.clone()).unwrap();
+    let of_containers = |field: fn(&Container) -> &String| {
+        let texts = consignment.containers.iter().map(field);
+        texts.cloned().collect::<Vec<_>>()
+    };
+    let time = record.receipt.created_at;
+    let texts = [
+        (&filter.vessel_id, vec![consignment.vessel_id.clone()]),
+        (&filter.customer_id, of_containers(|one| &one.customer_id)),
+        (&filter.user_id, of_containers(|one| &one.user_id)),
+        (&filter.origin, of_containers(|one| &one.origin)),
+    ];
+    (texts.iter()).all(|(wanted, has)| wanted.iter().all(|wanted| has.contains(wanted)))
+        && (filter.created_from.unwrap_or(i64::MIN)..filter.created_until.unwrap_or(i64::MAX))
+            .contains(&time)
 }
 
 fn id() -> impl Strategy<Value = String> {
@@ -68,12 +139,17 @@ fn scan() -> impl Strategy<Value = Scan> {
     let sequence = || prop_oneof![20 => 0..500_u64, 1 => Just(u64::MAX)];
     let limit = prop_oneof![1..20_usize, Just(usize::MAX)];
     let ids = prop_oneof![Just(Vec::new()), vec(id(), 1..60)];
-    (sequence(), sequence(), ids, limit).prop_map(|(after, through, ids, limit)| Scan {
-        after,
-        through,
-        ids,
-        limit,
-    })
+    let range = (sequence(), sequence());
+    (range, ids, filter(), any::<bool>(), limit).prop_map(
+        |((after, through), ids, filter, newest_first, limit)| Scan {
+            after,
+            through,
+            ids,
+            filter,
+            newest_first,
+            limit,
+        },
+    )
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -132,17 +208,24 @@ async fn check_pages(
         let Page {
             records: page,
             through,
+            is_last,
         } = subject.store.scan(&scan).await.unwrap();
         prop_assert!(page.len() <= scan.limit.min(PAGE_RECORDS));
         let before_last = page.iter().rev().skip(1).map(|record| record.body.len());
         prop_assert!(before_last.sum::<usize>() < PAGE_BYTES);
         records.extend(page);
-        if through == scan.through {
+        if is_last {
             return Ok(records);
         }
-        let last = records.last().map(|record| record.receipt.sequence);
-        prop_assert_eq!(last, Some(through), "a page that is not the last is full");
-        scan.after = through;
+        if scan.filter.is_open() {
+            let last = records.last().map(|record| record.receipt.sequence);
+            prop_assert_eq!(last, Some(through), "a page that is not the last is full");
+        }
+        if scan.newest_first {
+            scan.through = through - 1;
+        } else {
+            scan.after = through;
+        }
     }
 }
 

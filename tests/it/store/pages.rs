@@ -1,6 +1,6 @@
 //! Where a page ends.
 
-use shippy::store::{PAGE_BYTES, PAGE_RECORDS, Scan};
+use shippy::store::{Filter, PAGE_BYTES, PAGE_RECORDS, PAGE_SEARCHED, Scan};
 
 use super::{Subject, everything, new, read_all};
 
@@ -62,5 +62,45 @@ async fn a_scan_beyond_the_end_finds_nothing_and_says_so() {
         let page = subject.store.scan(&beyond).await.unwrap();
         assert_eq!((page.records.len(), page.through), (0, u64::MAX));
         assert_eq!(read_all(&*subject.store).await.len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_page_ends_when_enough_was_searched_also_when_nothing_was_found() {
+    for subject in Subject::both() {
+        let count = 2 * PAGE_SEARCHED + 1;
+        let batch = (0..count).map(|number| new(number.to_string(), ""));
+        subject.store.append(batch.collect()).await.unwrap();
+        for newest_first in [false, true] {
+            let rare = Filter {
+                vessel_id: Some("none".into()),
+                ..Filter::default()
+            };
+            let mut scan = Scan {
+                filter: rare,
+                newest_first,
+                ..everything(count as u64)
+            };
+            let mut ends = Vec::new();
+            loop {
+                let page = subject.store.scan(&scan).await.unwrap();
+                assert!(page.records.is_empty());
+                ends.push(page.through);
+                if page.is_last {
+                    break;
+                }
+                if newest_first {
+                    scan.through = page.through - 1;
+                } else {
+                    scan.after = page.through;
+                }
+            }
+            let expected = if newest_first {
+                [4_098, 2, 1]
+            } else {
+                [4_096, 8_192, 8_193]
+            };
+            assert_eq!(ends, expected);
+        }
     }
 }
