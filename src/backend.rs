@@ -34,6 +34,7 @@ impl FromStr for StoreUrl {
                 // `sqlite:///var/x` is the same file as `sqlite:/var/x`.
                 Ok(Self::Sqlite(path.strip_prefix("//").unwrap_or(path).into()))
             }
+            None => Err(format!("write sqlite:{text} for a register in that file")),
             _ => Err("it is none of: sqlite:PATH, sqlite:FOLDER/, memory:".into()),
         }
     }

@@ -159,7 +159,7 @@ impl Command {
     async fn run(self) -> anyhow::Result<Exit> {
         match self {
             Self::Serve(args) => args.run().await,
-            Self::Create(args) => interrupt::or_interrupted(args.run()).await,
+            Self::Create(args) => args.run().await,
             Self::List(args) => {
                 let follow = args.follow;
                 match interrupt::or_interrupted(args.run()).await? {

@@ -298,6 +298,17 @@ pub enum OpenError {
         /// Why not.
         reason: String,
     },
+    /// There is no room for what has to be written at a start.
+    #[error(
+        "could not open the register {path}: there is no space left on its disk; free some, or choose another place with --store sqlite:PATH"
+    )]
+    Full {
+        /// The file.
+        path: PathBuf,
+        /// What the engine said.
+        #[source]
+        cause: Cause,
+    },
     /// It is on a file system where its durability and locks do not hold.
     #[error(
         "could not open the register {path}: it is on {file_system}, where SQLite's locks and shared memory do not work; choose a local disk with --store sqlite:PATH"

@@ -13,6 +13,7 @@ use super::{
     connect::ClientArgs,
     exit::Unfinished,
     input::{self, Source},
+    interrupt::Interrupts,
 };
 use crate::{client::Client, consignment};
 
@@ -37,18 +38,22 @@ impl CreateArgs {
     pub(super) async fn run(self) -> anyhow::Result<Exit> {
         let source = Source::from(self.file);
         let name = source.name();
+        let mut interrupts = Interrupts::new()?;
         // Standard input may take for ever, and an interrupt must not wait for it.
-        let records = tokio::task::spawn_blocking(move || input::read(&source)).await??;
-        create(&mut self.client.client(), &name, records).await?;
-        Ok(Exit::Done)
+        let records = tokio::select! {
+            records = tokio::task::spawn_blocking(move || input::read(&source)) => records??,
+            _ = interrupts.next() => return Ok(Exit::Interrupted),
+        };
+        create(&mut self.client.client(), &mut interrupts, &name, records).await
     }
 }
 
 async fn create(
     client: &mut Client,
+    interrupts: &mut Interrupts,
     name: &str,
     records: Vec<input::Record>,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Exit> {
     let total = records.len();
     let own_ids = records
         .iter()
@@ -58,19 +63,27 @@ async fn create(
         if consignment.id.is_empty() {
             consignment.id = consignment::new_id();
         }
-        let created = client.create(consignment).await;
-        created.with_context(|| Unfinished {
+        let here = || Unfinished {
             place: format!("{name}:{}", record.line),
             id: consignment.id.clone(),
             stored,
             total,
             own_ids,
-        })?;
+        };
+        tokio::select! {
+            created = client.create(consignment) => {
+                created.with_context(here)?;
+            }
+            _ = interrupts.next() => {
+                here().say_interrupted();
+                return Ok(Exit::Interrupted);
+            }
+        }
         match writeln!(std::io::stdout(), "{}", record.consignment.id) {
             // Whoever read the ids has seen enough; what the file holds is to be stored all the same.
             Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
             printed => printed.context("could not print the id of what is stored")?,
         }
     }
-    Ok(())
+    Ok(Exit::Done)
 }

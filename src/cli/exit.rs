@@ -95,6 +95,21 @@ pub(super) struct Unfinished {
 }
 
 impl Unfinished {
+    /// Says that a signal ended it here.
+    pub(super) fn say_interrupted(&self) {
+        let Self {
+            place,
+            id,
+            stored,
+            total,
+            ..
+        } = self;
+        say(&format!(
+            "shippy: interrupted at {place}, consignment {id} ({stored} of {total} are stored){}",
+            self.advice()
+        ));
+    }
+
     /// What to do next, which depends on whether the same file can be sent again without storing anything twice.
     fn advice(&self) -> String {
         let Self { place, id, .. } = self;
@@ -136,6 +151,9 @@ try:
 /// What to try, a line each.
 fn advice(error: &ClientError) -> String {
     match error {
+        ClientError::NoServer { others, .. } if !others.is_empty() => {
+            "\nleave --register out, or name one that is there".into()
+        }
         ClientError::NoServer { .. } | ClientError::Registry(_) => NO_SERVER_ADVICE.into(),
         ClientError::SeveralRegisters(found) => {
             let mut text = String::from("; choose one:");

@@ -19,7 +19,7 @@ pub(super) const ANOTHER_REGISTER: &str = "it keeps another register, ";
 #[non_exhaustive]
 pub enum ClientError {
     /// Nobody announced the service while the client looked.
-    #[error("no server found: asked {asked} for {name:?}{}, for {waited:.1?}", of_register(register.as_deref()))]
+    #[error("no server found: asked {asked} for {name:?}{}, for {waited:.1?}", of_register(register.as_deref(), others))]
     NoServer {
         /// What was asked and where.
         asked: String,
@@ -27,6 +27,8 @@ pub enum ClientError {
         name: String,
         /// The wanted register, if one was named.
         register: Option<String>,
+        /// The ids of the registers that were found in its place.
+        others: Vec<String>,
         /// How long the client looked.
         waited: Duration,
     },
@@ -134,8 +136,13 @@ fn joined(failures: &[Failure]) -> String {
     texts.join("; ")
 }
 
-fn of_register(register: Option<&str>) -> String {
-    register
-        .map(|register| format!(", register {register}…"))
-        .unwrap_or_default()
+fn of_register(register: Option<&str>, others: &[String]) -> String {
+    match (register, others) {
+        (None, _) => String::new(),
+        (Some(wanted), []) => format!(", register {wanted}…"),
+        (Some(wanted), others) => {
+            let others = others.join(", ");
+            format!(", register {wanted}…, and found of that name only {others}")
+        }
+    }
 }

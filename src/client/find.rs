@@ -55,13 +55,15 @@ pub(super) async fn find(
     deadline: Instant,
 ) -> Result<Vec<Instance>, ClientError> {
     let begun = Instant::now();
-    let found = gather(registry.find(name), wanted, deadline).await?;
+    let mut others = BTreeSet::new();
+    let found = gather(registry.find(name), wanted, deadline, &mut others).await?;
     let registers: BTreeSet<_> = found.iter().map(|instance| &instance.register).collect();
     match registers.len() {
         0 => Err(ClientError::NoServer {
             asked: registry.describe(),
             name: name.to_owned(),
             register: (*wanted != Wanted::Any).then(|| wanted.text().to_owned()),
+            others: others.into_iter().collect(),
             waited: begun.elapsed(),
         }),
         1 => without_copies(found, deadline).await,
@@ -69,10 +71,12 @@ pub(super) async fn find(
     }
 }
 
+/// The wanted instances; the registers of the rest are added to `others`.
 async fn gather(
     mut instances: BoxStream<'static, Result<Instance, RegistryError>>,
     wanted: &Wanted,
     mut until: Instant,
+    others: &mut BTreeSet<String>,
 ) -> Result<Vec<Instance>, ClientError> {
     let mut found: Vec<Instance> = Vec::new();
     while let Ok(Some(instance)) = timeout_at(until, instances.next()).await {
@@ -82,6 +86,7 @@ async fn gather(
             Err(error) => return Err(error.into()),
         };
         if !instance.register.is_empty() && !wanted.includes(&instance.register) {
+            others.insert(instance.register);
             continue;
         }
         if found.is_empty() {

@@ -9,7 +9,7 @@ use std::{
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
-use super::{checkpoint, connect};
+use super::{checkpoint, connect, is_full};
 use crate::{consignment, store::OpenError};
 
 /// "shpy": marks a database file as ours (<https://www.sqlite.org/fileformat2.html#application_id>).
@@ -86,7 +86,10 @@ pub(super) fn open(path: &Path) -> Result<Opened, OpenError> {
 /// Makes the folder and resolves links, so that two names of one file meet at one lock.
 fn resolve(path: &Path) -> Result<PathBuf, OpenError> {
     let (Some(name), parent) = (path.file_name(), path.parent()) else {
-        return Err(not_a_register(path, "it is a folder"));
+        return Err(not_a_register(
+            path,
+            "it is a folder; a / at its end keeps a register in it",
+        ));
     };
     let folder = parent.filter(|parent| !parent.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new("."));
@@ -97,7 +100,10 @@ fn resolve(path: &Path) -> Result<PathBuf, OpenError> {
     make_folder(folder).map_err(fail)?;
     let whole = folder.canonicalize().map_err(fail)?.join(name);
     match whole.metadata() {
-        Ok(found) if found.is_dir() => Err(not_a_register(path, "it is a folder")),
+        Ok(found) if found.is_dir() => Err(not_a_register(
+            path,
+            "it is a folder; a / at its end keeps a register in it",
+        )),
         Ok(found) if !found.is_file() => Err(not_a_register(path, "it is no file")),
         Ok(_) => whole.canonicalize().map_err(fail),
         // The file that a link leads to need not be there yet.
@@ -261,6 +267,12 @@ fn not_a_register(path: &Path, reason: &str) -> OpenError {
 }
 
 fn open_error(path: &Path, error: rusqlite::Error) -> OpenError {
+    if error.sqlite_error().copied().is_some_and(is_full) {
+        return OpenError::Full {
+            path: path.to_owned(),
+            cause: Arc::new(error),
+        };
+    }
     match error.sqlite_error_code() {
         Some(ErrorCode::NotADatabase) => not_a_register(path, "it is no SQLite database"),
         Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => {

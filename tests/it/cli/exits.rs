@@ -2,6 +2,7 @@
 
 use std::{
     fs::File,
+    io::{BufRead as _, BufReader},
     net::TcpListener,
     process::{Command, Stdio},
 };
@@ -128,6 +129,27 @@ fn an_interrupt_ends_a_wait_for_standard_input() {
         assert_eq!((&*ran.stdout, &*ran.stderr), ("", ""));
     }
     assert!(stored(&server, home.path()).is_empty());
+}
+
+#[test]
+fn an_interrupt_in_the_middle_of_a_file_says_how_far_it_came() {
+    let home = folder();
+    let server = Server::start(home.path());
+    for (record, advice) in [
+        ("{\"weight\":1}\n", "would be stored again"),
+        ("{\"id\":\"ID\"}\n", "is not stored twice"),
+    ] {
+        let lines = (0..20_000).map(|number| record.replace("ID", &format!("tea-{number}")));
+        let path = file(home.path(), "many.ndjson", lines.collect::<String>());
+        let mut running = Running::start(&mut server.ask(home.path(), &["create", &path]));
+        let stdout = running.child.stdout.take().unwrap();
+        let mut printed = BufReader::new(stdout).lines();
+        printed.next().unwrap().unwrap();
+        running.signal(Signal::INT);
+        let stored = printed.count() + 1;
+        let ran = running.end().exits(130);
+        ran.says(&["interrupted", &format!("({stored} of 20000"), advice]);
+    }
 }
 
 #[test]

@@ -141,6 +141,7 @@ fn a_setting_that_cannot_be_used_is_named_with_what_can() {
             "mysql://ann:secret@depot/x",
             vec!["the store \"mysql\"", "sqlite:PATH"],
         ),
+        ("SHIPPY_STORE", "x.db", vec!["write sqlite:x.db"]),
         (
             "MICRO_SERVER_ADVERTISE",
             ":50051",

@@ -120,6 +120,17 @@ fn two_servers_of_a_copied_register_are_refused_and_the_later_one_logs_it() {
 }
 
 #[test]
+fn a_register_that_is_not_there_is_told_with_those_that_are() {
+    let home = folder();
+    let name = own_name();
+    let server = serve(home.path(), &name);
+    let args = ["list", "--register", "ffff", "--timeout", "2s"];
+    let ran = find(home.path(), &name, &args).exits(3);
+    let ran = ran.says(&["ffff", &server.register, "leave --register out"]);
+    assert!(!ran.stderr.contains("5353"), "{ran:#?}");
+}
+
+#[test]
 fn two_servers_that_were_given_one_id_are_told_apart() {
     let home = folder();
     let name = own_name();
