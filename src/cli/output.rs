@@ -8,9 +8,11 @@ use terminal_size::{Width, terminal_size_of};
 
 use crate::proto::Consignment;
 
+mod csv;
 mod json;
 mod table;
 
+use csv::Rows;
 use json::{Array, write_line};
 use table::Table;
 
@@ -23,6 +25,8 @@ pub enum Format {
     Json,
     /// A JSON object a line.
     Ndjson,
+    /// A row for each container, for spreadsheets.
+    Csv,
 }
 
 /// How wide the terminal is that standard output goes to, in columns. `None` when it goes elsewhere.
@@ -34,7 +38,8 @@ pub fn terminal_width() -> Option<usize> {
 /// Prints consignments in one format, in memory that does not grow with their number.
 ///
 /// JSON of both kinds is what `shippy create` reads. No format lets a control character of a text through: tables
-/// show it as `\u{1b}`, JSON writes `\u001b`.
+/// show it as `\u{1b}`, JSON writes `\u001b`. CSV keeps line breaks, and marks with `'` what a spreadsheet would take for
+/// a formula.
 ///
 /// A reader that has gone away is an [`io::ErrorKind::BrokenPipe`] of whichever call met it.
 #[derive(Debug)]
@@ -49,6 +54,7 @@ enum Form {
     Table(Table),
     Json(Array),
     Ndjson,
+    Csv(Rows),
 }
 
 impl<W: Write> Printer<W> {
@@ -59,6 +65,7 @@ impl<W: Write> Printer<W> {
             Format::Table => Form::Table(Table::new(width)),
             Format::Json => Form::Json(Array::default()),
             Format::Ndjson => Form::Ndjson,
+            Format::Csv => Form::Csv(Rows::default()),
         };
         Self {
             out: BufWriter::new(out),
@@ -77,6 +84,7 @@ impl<W: Write> Printer<W> {
         self.count += chunk.len() as u64;
         match &mut self.form {
             Form::Table(table) => table.write(&mut self.out, &chunk)?,
+            Form::Csv(rows) => rows.write(&mut self.out, &chunk)?,
             Form::Json(array) => {
                 for consignment in chunk {
                     array.write(&mut self.out, consignment)?;
@@ -103,8 +111,11 @@ impl<W: Write> Printer<W> {
     ///
     /// That of `out`.
     pub fn finish(mut self) -> io::Result<()> {
-        if let Form::Json(array) = &mut self.form {
-            array.finish(&mut self.out)?;
+        match &mut self.form {
+            Form::Json(array) => array.finish(&mut self.out)?,
+            // The header is there also when nothing else is.
+            Form::Csv(rows) => rows.write(&mut self.out, &[])?,
+            Form::Table(_) | Form::Ndjson => {}
         }
         self.out.flush()
     }

@@ -327,3 +327,33 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn csv_has_a_row_for_each_container_and_carries_nothing_out() {
+    let with = |origin: &str| Container {
+        origin: origin.into(),
+        ..Container::default()
+    };
+    let mut two = tea();
+    two.containers = vec![with("Porto, \"old\""), with("=HYPERLINK(1)")];
+    two.description = "a\nb\u{9b}c".into();
+    let mut none = tea();
+    none.containers.clear();
+    none.vessel_id = "-v".into();
+    none.id = "@id".into();
+    none.description = "+1".into();
+    let text = printed(Format::Csv, None, vec![vec![two], vec![none]]);
+    let expected = "sequence,created_at,id,vessel_id,weight,description,container_id,customer_id,origin,user_id
+7,2026-11-22T14:03:05.120Z,tea-1,vessel001,550,\"a\nb\\u{9b}c\",,,\"Porto, \"\"old\"\"\",
+7,2026-11-22T14:03:05.120Z,tea-1,vessel001,550,\"a\nb\\u{9b}c\",,,'=HYPERLINK(1),
+7,2026-11-22T14:03:05.120Z,'@id,'-v,550,'+1,,,,
+";
+    assert_eq!(text, expected);
+}
+
+#[test]
+fn csv_of_nothing_is_its_header() {
+    let text = printed(Format::Csv, None, vec![vec![]]);
+    assert_eq!(text.lines().count(), 1);
+    assert!(text.starts_with("sequence,"));
+}
