@@ -1,36 +1,33 @@
-//! Answers the contract's rpcs from a store: decode, check, store, encode. The one place where errors become statuses.
+//! Answers the contract's rpcs from a store: decode, check, store, encode.
 
-use std::{pin::Pin, sync::Arc, time::Duration};
+use std::{pin::Pin, sync::Arc};
 
 use futures_util::{Stream, stream};
 use pbjson_types::Timestamp;
 use prost::Message as _;
 use tokio::sync::watch;
-use tonic::{Code, Request, Response, Status};
-use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
+use tonic::{Request, Response, Status};
 
 use crate::{
-    causes::chain,
     consignment::{self, Violation},
     proto::{
         self, Consignment, GetRequest, ListChunk, ListRequest, Position,
         shipping_service_server::ShippingService,
     },
-    store::{Filter, NewConsignment, Outcome, Receipt, Scan, Store, StoreError},
+    store::{Filter, NewConsignment, Outcome, Scan, Store, StoreError},
 };
 
 mod pages;
+mod statuses;
 
 use pages::{Follower, Pages};
+use statuses::{conflict, invalid, status};
+pub use statuses::{overloaded, timed_out, wrong_register};
 
 /// The largest encoded reply of `GetConsignments`: what stock gRPC clients accept.
 const MAX_REPLY_BYTES: usize = 4 * 1024 * 1024;
 /// Most ids of one `ListRequest`, so that its pages stay cheap to find.
 const MAX_LISTED_IDS: usize = 1_000;
-/// Most violations named in one reply: they travel in the trailers, whose size peers limit, often to 16 KiB.
-const MAX_VIOLATIONS: usize = 10;
-/// When to try again after the server had too much to do: long enough for some commits.
-const RETRY_AFTER: Duration = Duration::from_millis(100);
 
 /// The contract's service over one store.
 #[derive(Clone)]
@@ -203,75 +200,5 @@ impl ShippingService for RegisterService {
             Ok(chunk.map(|chunk| (chunk, pages)))
         });
         Ok(Response::new(Box::pin(chunks)))
-    }
-}
-
-/// The request is for another register.
-#[must_use]
-pub fn wrong_register(wanted: &str, ours: &str) -> Status {
-    Status::failed_precondition(format!(
-        "the request is for the register {wanted}, but this server keeps {ours}"
-    ))
-}
-
-/// The server has too much to do; the same request may be sent again, as the status says when.
-#[must_use]
-pub fn overloaded() -> Status {
-    Status::with_error_details(
-        Code::ResourceExhausted,
-        "the server has too much to do at the moment: try again shortly",
-        ErrorDetails::with_retry_info(Some(RETRY_AFTER)),
-    )
-}
-
-/// The request took longer than the server gives any request; what it asked for may have happened all the same.
-#[must_use]
-pub fn timed_out(limit: Duration) -> Status {
-    Status::deadline_exceeded(format!("the request was not done within {limit:?}"))
-}
-
-/// What is wrong with `subject`, in the message for people and in the details for programs.
-fn invalid(subject: &str, mut violations: Vec<Violation>) -> Status {
-    violations.truncate(MAX_VIOLATIONS);
-    let summary: Vec<_> = (violations.iter())
-        .map(|Violation { field, description }| format!("{field} {description}").trim().to_owned())
-        .collect();
-    let fields: Vec<_> = (violations.into_iter())
-        .map(|Violation { field, description }| FieldViolation::new(field, description))
-        .collect();
-    Status::with_error_details(
-        Code::InvalidArgument,
-        format!("{subject}: {}", summary.join("; ")),
-        ErrorDetails::with_bad_request(fields),
-    )
-}
-
-fn conflict(id: &str, known: Receipt) -> Status {
-    Status::already_exists(format!(
-        "another consignment has the id {id}, with sequence number {}: give this one an id of its own",
-        known.sequence
-    ))
-}
-
-/// What a caller is told of `error`; the log is told the whole of it, where it is the server's fault.
-fn status(error: &StoreError) -> Status {
-    match error {
-        StoreError::Busy => return overloaded(),
-        StoreError::Closed => {
-            return Status::unavailable("the server is stopping: try another, or again shortly");
-        }
-        _ => tracing::error!("{}", chain(error)),
-    }
-    match error {
-        StoreError::Full(_) => Status::resource_exhausted(
-            "the server's disk is full, so this was not stored: free space there, then try again",
-        ),
-        StoreError::WritesStopped(_) => Status::unavailable(
-            "the server could not write to its disk and has stopped writing: see its log, and start it again",
-        ),
-        StoreError::Damaged(_) => {
-            Status::data_loss("the register is damaged: see the server's log")
-        }
-        _ => Status::internal("the store failed: see the server's log"),
     }
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use tokio::sync::watch;
 use tonic::Status;
 
-use super::status;
+use super::statuses::status;
 use crate::{
     consignment,
     proto::ListChunk,

@@ -7,24 +7,24 @@
 use std::{
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
 };
 
 use async_trait::async_trait;
 use prost::DecodeError;
-use rusqlite::{
-    Connection, ErrorCode, OpenFlags, OptionalExtension as _, Row, config::DbConfig, ffi,
-    types::Type,
-};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, Row, ffi, types::Type};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
-use self::writer::{Append, Task};
+use self::{
+    connect::connect,
+    writer::{Append, Task},
+};
 use super::{
     Condition, NewConsignment, OpenError, Outcome, Page, PageBuilder, Receipt, Scan, Store,
     StoreError, StoredConsignment,
 };
 
 mod checkpoint;
+mod connect;
 mod open;
 mod writer;
 
@@ -36,9 +36,6 @@ const QUEUE_OVERHEAD_BYTES: usize = 256;
 const READERS: u32 = 4;
 /// Each reader's page cache in KiB. A list reads each page once, so a larger one would only hold memory.
 const READER_CACHE_KIB: i64 = 512;
-/// How long a connection waits for another's lock: far longer than any of them is held.
-const LOCK_WAIT: Duration = Duration::from_secs(30);
-
 /// A register in one SQLite file.
 #[derive(Debug)]
 pub struct SqliteStore {
@@ -206,14 +203,6 @@ impl Readers {
         connection.pragma_update(None, "cache_size", -READER_CACHE_KIB)?;
         Ok(connection)
     }
-}
-
-/// A connection that touches nothing at `path` unless it is told to, also when it is closed.
-fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
-    let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-    connection.busy_timeout(LOCK_WAIT)?;
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
-    Ok(connection)
 }
 
 fn scan_range(connection: &Connection, scan: &Scan) -> rusqlite::Result<Page> {

@@ -18,7 +18,10 @@ use std::{
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::watch;
 
-use super::{LOCK_WAIT, connect, is_sync_failure, open::make_durable};
+use super::{
+    connect::{LOCK_WAIT, connect, make_durable},
+    is_sync_failure,
+};
 use crate::store::{Cause, Condition};
 
 /// How much the log grows between two checkpoints, in pages of 4 KiB: SQLite's own default.

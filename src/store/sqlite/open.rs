@@ -9,7 +9,11 @@ use std::{
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
-use super::{checkpoint, connect, is_full};
+use super::{
+    checkpoint,
+    connect::{connect, make_durable},
+    is_full,
+};
 use crate::{consignment, store::OpenError};
 
 /// "shpy": marks a database file as ours (<https://www.sqlite.org/fileformat2.html#application_id>).
@@ -204,14 +208,6 @@ fn check_identity(connection: &Connection, path: &Path) -> Result<(), OpenError>
         }),
         _ => Err(not_a_register(path, "it is another program's database")),
     }
-}
-
-/// Lets a commit or a checkpoint on `connection` return only after what it wrote is on disk.
-pub(super) fn make_durable(connection: &Connection) -> rusqlite::Result<()> {
-    connection.pragma_update(None, "synchronous", "FULL")?;
-    // On macOS fsync leaves writes in the drive's cache; elsewhere these two have no effect.
-    connection.pragma_update(None, "fullfsync", true)?;
-    connection.pragma_update(None, "checkpoint_fullfsync", true)
 }
 
 /// Sets the connection up and makes what is missing; the register's id and its last sequence number.
