@@ -225,19 +225,17 @@ impl Client {
                 // That server carries nothing out in another register's name.
                 self.register = None;
             }
-            return Err(Attempt::next(&address, not_asked_for(named)));
+            return Err(match named {
+                Some(named) => Attempt::another_register(&address, &named),
+                None => Attempt::next(
+                    &address,
+                    "what listens there is not shippy, as it names no register",
+                ),
+            });
         }
         self.connection = Some(connection);
         result.map_err(|status| Attempt::Final(ClientError::from_status(status)))
     }
-}
-
-/// What answers in the name of a register that is not the one asked for.
-fn not_asked_for(named: Option<String>) -> String {
-    named.map_or_else(
-        || "what listens there is not shippy, as it names no register".into(),
-        |named| connection::another(&named),
-    )
 }
 
 /// How an attempt failed.
@@ -253,6 +251,15 @@ impl Attempt {
         Self::Next(Failure {
             address: address.to_owned(),
             reason: reason.into(),
+            is_another_register: false,
+        })
+    }
+
+    fn another_register(address: &str, named: &str) -> Self {
+        Self::Next(Failure {
+            address: address.to_owned(),
+            reason: format!("it keeps another register, {named}"),
+            is_another_register: true,
         })
     }
 }

@@ -50,9 +50,11 @@ impl RegisterService {
 
     /// What to read for `request`, when `last` is the newest sequence number.
     fn scan(&self, request: ListRequest, last: u64) -> Result<Scan, Status> {
-        let after = self.position("after", request.after, last)?.unwrap_or(0);
+        let after = self
+            .position("after", request.after, last, last)?
+            .unwrap_or(0);
         // What comes before the newest's successor is all that is there, so that is a position, too.
-        let before = self.position("before", request.before, last)?;
+        let before = self.position("before", request.before, last, last + 1)?;
         let text = |text: String| (!text.is_empty()).then_some(text);
         let micros = |time: Option<Timestamp>| time.as_ref().map(consignment::micros);
         Ok(Scan {
@@ -72,12 +74,14 @@ impl RegisterService {
         })
     }
 
-    /// The sequence number of a position in this register, whose newest one is `last`.
+    /// The sequence number of a position in this register, whose newest one is `last`; positions of its sort reach up to
+    /// `end`.
     fn position(
         &self,
         field: &str,
         position: Option<Position>,
         last: u64,
+        end: u64,
     ) -> Result<Option<u64>, Status> {
         let Some(Position { register, sequence }) = position else {
             return Ok(None);
@@ -88,7 +92,7 @@ impl RegisterService {
                 "{field} is a position in another register than this one, {ours}: list from the beginning"
             )));
         }
-        if sequence > last + u64::from(field == "before") {
+        if sequence > end {
             return Err(Status::out_of_range(format!(
                 "{field} is {sequence}, but the newest consignment of this register is {last}"
             )));

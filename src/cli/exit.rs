@@ -7,10 +7,7 @@ use std::{
 };
 
 use crate::{
-    causes::chain,
-    cli::input::InputError,
-    client::{ClientError, Failure},
-    escape::escape_control,
+    causes::chain, cli::input::InputError, client::ClientError, escape::escape_control,
     registry::Instance,
 };
 
@@ -176,7 +173,7 @@ fn advice(error: &ClientError) -> String {
             text
         }
         ClientError::Unanswered { failures, .. }
-            if failures.iter().all(Failure::is_another_register) =>
+            if failures.iter().all(|failure| failure.is_another_register) =>
         {
             "\nleave --register out, or name the register that is there".into()
         }

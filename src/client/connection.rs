@@ -76,6 +76,8 @@ pub(super) enum OpenFailure {
     Address(String),
     /// The server cannot be reached or does not serve.
     Server(String),
+    /// The server keeps this register, which is not the one asked for.
+    AnotherRegister(String),
     /// The server refused to say what it serves.
     Refused(Status),
 }
@@ -84,6 +86,7 @@ impl OpenFailure {
     pub(super) fn into_attempt(self, address: &str) -> Attempt {
         match self {
             Self::Server(reason) => Attempt::next(address, reason),
+            Self::AnotherRegister(named) => Attempt::another_register(address, &named),
             Self::Address(reason) => Attempt::Final(ClientError::Address(reason)),
             Self::Refused(status) => Attempt::Final(ClientError::from_status(status)),
         }
@@ -129,7 +132,7 @@ async fn ask_register(channel: &Channel, wanted: &Wanted) -> Result<String, Open
         Err(status) => status.metadata(),
     };
     match (named_register(metadata), answer) {
-        (Some(named), _) if !wanted.includes(&named) => Err(OpenFailure::Server(another(&named))),
+        (Some(named), _) if !wanted.includes(&named) => Err(OpenFailure::AnotherRegister(named)),
         // Whatever it says of its health, the call itself will tell.
         (Some(named), _) => Ok(named),
         (None, Err(status)) if error::is_worth_repeating(&status) => {
@@ -141,11 +144,6 @@ async fn ask_register(channel: &Channel, wanted: &Wanted) -> Result<String, Open
         }
         (None, Err(status)) => Err(OpenFailure::Refused(status)),
     }
-}
-
-/// What a server says that keeps another register than the one asked for.
-pub(super) fn another(named: &str) -> String {
-    format!("{}{named}", error::ANOTHER_REGISTER)
 }
 
 fn not_shippy() -> Status {

@@ -11,9 +11,6 @@ use crate::{
     registry::{Instance, RegistryError},
 };
 
-/// How the reason of a server begins that keeps another register than the one asked for.
-pub(super) const ANOTHER_REGISTER: &str = "it keeps another register, ";
-
 /// Why a call did not succeed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -69,14 +66,8 @@ pub struct Failure {
     pub address: String,
     /// What happened.
     pub reason: String,
-}
-
-impl Failure {
     /// Whether a server answered there, for another register than the one asked for.
-    #[must_use]
-    pub fn is_another_register(&self) -> bool {
-        self.reason.starts_with(ANOTHER_REGISTER)
-    }
+    pub is_another_register: bool,
 }
 
 impl fmt::Display for Failure {

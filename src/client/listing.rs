@@ -64,7 +64,11 @@ impl<'c> Listing<'c> {
             self.stream = None;
             if Instant::now() + BACK_OFF >= deadline {
                 let address = self.client.address();
-                let failure = Failure { address, reason };
+                let failure = Failure {
+                    address,
+                    reason,
+                    is_another_register: false,
+                };
                 return Err(ClientError::unanswered(vec![failure], begun.elapsed()));
             }
             sleep(BACK_OFF).await;

@@ -36,6 +36,7 @@ const QUEUE_OVERHEAD_BYTES: usize = 256;
 const READERS: u32 = 4;
 /// Each reader's page cache in KiB. A list reads each page once, so a larger one would only hold memory.
 const READER_CACHE_KIB: i64 = 512;
+
 /// A register in one SQLite file.
 #[derive(Debug)]
 pub struct SqliteStore {

@@ -13,7 +13,7 @@ use shippy::{
 use tonic::{Code, Status, transport::Channel};
 
 use crate::{
-    store_files::run_to_its_end,
+    running::run_to_end,
     support::{Server, folder, own_name, run, shippy},
     wrapped::wrapped,
 };
@@ -146,7 +146,7 @@ fn refused_after(mount: &str, home: &Path, kept: &Path, reason: &str) {
     };
     let (before, contents) = (names(), fs::read(kept.join("register.db")).unwrap());
     let mut command = serve_after(mount, home, &kept.join("register.db"));
-    let ran = run_to_its_end(&mut command).exits(1);
+    let ran = run_to_end(&mut command).exits(1);
     let ran = ran.says(&["could not", reason, "--store sqlite:PATH"]);
     assert_eq!(ran.stderr.lines().count(), 1, "{}", ran.stderr);
     assert_eq!(names(), before);
@@ -182,11 +182,9 @@ fn a_register_that_is_read_only_itself_is_refused() {
     let file = kept.join("register.db");
     let mount = format!("mount --bind -o ro {0} {0}", file.display());
     let mut command = serve_after(&mount, home.path(), &file);
-    run_to_its_end(&mut command).exits(1).says(&[
-        "could not write",
-        "read-only",
-        "make it writable",
-    ]);
+    run_to_end(&mut command)
+        .exits(1)
+        .says(&["could not write", "read-only", "make it writable"]);
 }
 
 #[test]
@@ -200,7 +198,7 @@ fn a_new_register_on_a_full_disk_is_refused_with_the_reason() {
         disk.display()
     );
     let mut command = serve_after(&mount, home.path(), &disk.join("register.db"));
-    run_to_its_end(&mut command)
+    run_to_end(&mut command)
         .exits(1)
         .says(&["could not open the register", "full"]);
 }

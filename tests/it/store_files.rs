@@ -10,14 +10,15 @@ use std::{
     },
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    thread,
-    time::{Duration, Instant},
 };
 
 use rusqlite::Connection;
 use shippy::store::{OpenError, Store as _, sqlite::SqliteStore};
 
-use crate::support::{Ran, SOON, Server, eventually, folder, own_name, run, shippy};
+use crate::{
+    running::run_to_end,
+    support::{Ran, Server, eventually, folder, own_name, run, shippy},
+};
 
 /// Everything in `folder`, by name: contents of files, nothing for the rest.
 fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
@@ -35,25 +36,11 @@ fn serve(home: &Path, register: &Path) -> Command {
     command
 }
 
-/// Runs `serve`, which is to end by itself; should it serve instead, it is killed and the test fails.
-#[track_caller]
-pub(crate) fn run_to_its_end(serve: &mut Command) -> Ran {
-    let piped = serve.stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = piped.spawn().unwrap();
-    let deadline = Instant::now() + SOON;
-    while child.try_wait().unwrap().is_none() && Instant::now() < deadline {
-        thread::sleep(Duration::from_millis(5));
-    }
-    // Says nothing to one that has ended.
-    let _ = child.kill();
-    Ran::new(format!("{serve:?}"), child.wait_with_output().unwrap())
-}
-
 /// Fails the test unless serving `home`/register.db is refused with `texts` and leaves all in `home` as it was.
 #[track_caller]
 fn refused(home: &Path, texts: &[&str]) -> Ran {
     let before = contents(home);
-    let ran = run_to_its_end(&mut serve(home, &home.join("register.db")));
+    let ran = run_to_end(&mut serve(home, &home.join("register.db")));
     let ran = ran.exits(1).says(texts);
     assert_eq!(ran.stdout, "", "no ready line");
     assert_eq!(ran.stderr.lines().count(), 1, "one line: {}", ran.stderr);
@@ -75,7 +62,7 @@ fn stops_well(server: Server) {
 fn a_second_server_on_the_same_file_is_refused_and_the_first_serves_on() {
     let home = folder();
     let first = Server::start(home.path());
-    let again = run_to_its_end(&mut serve(home.path(), &home.path().join("register.db")));
+    let again = run_to_end(&mut serve(home.path(), &home.path().join("register.db")));
     again
         .exits(1)
         .says(&["another shippy serves it", "stop that one", "--store"]);
@@ -92,7 +79,7 @@ fn a_second_server_that_comes_by_a_link_is_refused_too() {
     let folder_link = home.path().join("folder");
     symlink(".", &folder_link).unwrap();
     for path in [file_link, folder_link.join("register.db")] {
-        let ran = run_to_its_end(&mut serve(home.path(), &path));
+        let ran = run_to_end(&mut serve(home.path(), &path));
         ran.exits(1).says(&["another shippy serves it"]);
     }
     stops_well(first);
@@ -105,7 +92,7 @@ fn a_link_may_lead_to_a_register_that_is_not_there_yet() {
     symlink("near.db", home.path().join("register.db")).unwrap();
     let first = Server::start(home.path());
     let target = home.path().join("far/away.db");
-    let ran = run_to_its_end(&mut serve(home.path(), &target));
+    let ran = run_to_end(&mut serve(home.path(), &target));
     ran.exits(1).says(&["another shippy serves it"]);
     stops_well(first);
     assert!(target.is_file());
@@ -218,7 +205,7 @@ fn another_programs_unfinished_log_stays_where_it_is() {
         fs::copy(from, to).unwrap();
     }
     let kept = contents(home.path());
-    let ran = run_to_its_end(&mut serve(home.path(), &home.path().join("register.db")));
+    let ran = run_to_end(&mut serve(home.path(), &home.path().join("register.db")));
     ran.exits(1).says(&["another program's database"]);
     let now = contents(home.path());
     // SQLite makes its index of the log anew whenever it reads one.
@@ -239,7 +226,7 @@ fn a_register_of_a_later_version_is_refused() {
     drop(later);
     let says = ["schema is version 999", "use a newer shippy"];
     let before = fs::read(&path).unwrap();
-    let ran = run_to_its_end(&mut serve(home.path(), &path));
+    let ran = run_to_end(&mut serve(home.path(), &path));
     ran.exits(1).says(&says);
     assert!(fs::read(&path).unwrap() == before);
 }
@@ -256,7 +243,7 @@ fn what_is_no_file_is_refused() {
     let home = folder();
     let _socket = UnixListener::bind(home.path().join("register.db")).unwrap();
     refused(home.path(), &["it is no file", "choose another --store"]);
-    let ran = run_to_its_end(&mut serve(home.path(), Path::new("/dev/null")));
+    let ran = run_to_end(&mut serve(home.path(), Path::new("/dev/null")));
     ran.exits(1).says(&["it is no file"]);
 }
 
@@ -264,7 +251,7 @@ fn what_is_no_file_is_refused() {
 fn a_folder_that_cannot_be_made_is_named() {
     let home = folder();
     for path in ["/dev/null/register.db", "/dev/null/deep/down/register.db"] {
-        let ran = run_to_its_end(&mut serve(home.path(), Path::new(path)));
+        let ran = run_to_end(&mut serve(home.path(), Path::new(path)));
         ran.exits(1)
             .says(&["could not use the folder /dev/null", "--store sqlite:PATH"]);
     }
@@ -302,7 +289,7 @@ fn refused_without_rights(home: &Path, texts: &[&str]) {
         nobody.env_clear();
         command = nobody;
     }
-    let ran = run_to_its_end(&mut command).exits(1).says(texts);
+    let ran = run_to_end(&mut command).exits(1).says(texts);
     assert_eq!(ran.stderr.lines().count(), 1, "{}", ran.stderr);
     assert!(contents(home) == before);
 }

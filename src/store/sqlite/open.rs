@@ -40,6 +40,9 @@ const NETWORK_FILE_SYSTEMS: [(u64, &str); 4] = [
     (0xfe53_4d42, "SMB2"),
 ];
 
+/// What a folder is told that stands where a file should.
+const IS_FOLDER: &str = "it is a folder; a / at its end keeps a register in it";
+
 /// A register that is ours to write.
 pub(super) struct Opened {
     pub(super) connection: Connection,
@@ -90,10 +93,7 @@ pub(super) fn open(path: &Path) -> Result<Opened, OpenError> {
 /// Makes the folder and resolves links, so that two names of one file meet at one lock.
 fn resolve(path: &Path) -> Result<PathBuf, OpenError> {
     let (Some(name), parent) = (path.file_name(), path.parent()) else {
-        return Err(not_a_register(
-            path,
-            "it is a folder; a / at its end keeps a register in it",
-        ));
+        return Err(not_a_register(path, IS_FOLDER));
     };
     let folder = parent.filter(|parent| !parent.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new("."));
@@ -104,10 +104,7 @@ fn resolve(path: &Path) -> Result<PathBuf, OpenError> {
     make_folder(folder).map_err(fail)?;
     let whole = folder.canonicalize().map_err(fail)?.join(name);
     match whole.metadata() {
-        Ok(found) if found.is_dir() => Err(not_a_register(
-            path,
-            "it is a folder; a / at its end keeps a register in it",
-        )),
+        Ok(found) if found.is_dir() => Err(not_a_register(path, IS_FOLDER)),
         Ok(found) if !found.is_file() => Err(not_a_register(path, "it is no file")),
         Ok(_) => whole.canonicalize().map_err(fail),
         // The file that a link leads to need not be there yet.

@@ -11,12 +11,13 @@ use std::{
 use futures_util::future::join_all;
 use rustix::process::Signal;
 use shippy::proto::{Consignment, GetRequest};
+use tokio::time::timeout;
 use tonic::Code;
 
 use super::{GRACE, KILLED_AFTER, begun, fill, many};
 use crate::{
     cli::{file, stored},
-    support::{Server, eventually, folder},
+    support::{SOON, Server, eventually, folder},
 };
 
 /// Stops the server; how long that took. Fails the test unless it ended well and by itself.
@@ -135,9 +136,12 @@ async fn what_was_acknowledged_while_the_server_stopped_is_there_afterwards() {
             (0..32).map(|worker| create_until_refused(&server, round, worker, &acknowledged)),
         );
         let stopping = async {
-            while acknowledged.lock().unwrap().len() < before + 200 {
-                tokio::time::sleep(Duration::from_millis(1)).await;
-            }
+            let enough = async {
+                while acknowledged.lock().unwrap().len() < before + 200 {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+            };
+            (timeout(SOON, enough).await).expect("the clients get somewhere");
             server.signal(Signal::TERM);
         };
         tokio::join!(creating, stopping);
