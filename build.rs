@@ -1,4 +1,5 @@
-//! Generates the wire types, the service and its JSON mapping from `proto/`, with no `protoc` on the machine.
+//! Generates the wire types, the service, its JSON mapping and etcd's client from `proto/`, with no `protoc` on the
+//! machine.
 
 use std::error::Error;
 
@@ -15,9 +16,19 @@ fn main() -> Result<(), Box<dyn Error>> {
     tonic_prost_build::configure()
         .compile_well_known_types(true)
         .extern_path(".google.protobuf", "::pbjson_types")
-        // Listed records go from the store to the wire undecoded, so their chunk is written by hand.
+        // Records in chunks are encoded and decoded one at a time, if at all, so these are written by hand.
+        .extern_path(
+            format!("{PACKAGE}.CreateChunk"),
+            "crate::proto::CreateChunk",
+        )
         .extern_path(format!("{PACKAGE}.ListChunk"), "crate::proto::ListChunk")
         .compile_fds(descriptors)?;
+
+    // The client alone: etcd is the server.
+    tonic_prost_build::configure()
+        .build_server(false)
+        .skip_debug(["etcdserverpb.AuthenticateRequest"])
+        .compile_fds(protox::compile(["proto/etcd.proto"], ["proto"])?)?;
 
     pbjson_build::Builder::new()
         .register_descriptors(&encoded)?

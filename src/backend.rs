@@ -9,10 +9,23 @@ use std::{
 
 use anyhow::Context as _;
 use clap::ValueEnum;
+use tokio::task::spawn_blocking;
 
 use crate::{
-    registry::{Registry, fixed::Fixed, mdns::Mdns},
-    store::{Store, memory::MemoryStore, sqlite::SqliteStore},
+    registry::{
+        Registry, RegistryError,
+        access::{Access, AccessError, Secret, Tenure, User},
+        consul::{self, Consul},
+        etcd::{self, Etcd},
+        fixed::Fixed,
+        mdns::Mdns,
+    },
+    store::{
+        Store,
+        memory::MemoryStore,
+        postgres::{PostgresStore, PostgresUrl},
+        sqlite::SqliteStore,
+    },
 };
 
 /// Where a register is kept, as `--store` says it.
@@ -20,6 +33,8 @@ use crate::{
 pub enum StoreUrl {
     /// `sqlite:PATH`: one file; a path that ends in `/` is a folder, and the file in it has the service's name.
     Sqlite(PathBuf),
+    /// `postgres://…`: a database that several servers can share, in which each service has a register of its own.
+    Postgres(Box<PostgresUrl>),
     /// `memory:`: nowhere.
     Memory,
 }
@@ -34,8 +49,9 @@ impl FromStr for StoreUrl {
                 // `sqlite:///var/x` is the same file as `sqlite:/var/x`.
                 Ok(Self::Sqlite(path.strip_prefix("//").unwrap_or(path).into()))
             }
+            Some(("postgres" | "postgresql", _)) => Ok(Self::Postgres(Box::new(text.parse()?))),
             None => Err(format!("write sqlite:{text} for a register in that file")),
-            _ => Err("it is none of: sqlite:PATH, sqlite:FOLDER/, memory:".into()),
+            _ => Err("it is none of: sqlite:PATH, sqlite:FOLDER/, postgres://…, memory:".into()),
         }
     }
 }
@@ -44,6 +60,7 @@ impl fmt::Display for StoreUrl {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Sqlite(path) => write!(formatter, "sqlite:{}", path.display()),
+            Self::Postgres(url) => url.fmt(formatter),
             Self::Memory => formatter.write_str("memory:"),
         }
     }
@@ -85,14 +102,25 @@ impl StoreUrl {
         }
     }
 
-    /// Opens the store. This blocks.
+    /// Whether it holds a password.
+    #[must_use]
+    pub fn has_password(&self) -> bool {
+        matches!(self, Self::Postgres(url) if url.has_password())
+    }
+
+    /// Opens the store of the service `name`. A database that does not answer is waited for, for as long as the future
+    /// is.
     ///
     /// # Errors
     ///
     /// [`crate::store::OpenError`], which says what to do.
-    pub fn open(&self) -> anyhow::Result<Arc<dyn Store>> {
+    pub async fn open(&self, name: &str) -> anyhow::Result<Arc<dyn Store>> {
         Ok(match self {
-            Self::Sqlite(path) => Arc::new(SqliteStore::open(path)?),
+            Self::Sqlite(path) => {
+                let path = path.clone();
+                Arc::new(spawn_blocking(move || SqliteStore::open(&path)).await??)
+            }
+            Self::Postgres(url) => Arc::new(PostgresStore::open(url, name).await?),
             Self::Memory => Arc::new(MemoryStore::new()),
         })
     }
@@ -111,15 +139,59 @@ fn is_folder(path: &Path) -> bool {
 pub enum RegistryKind {
     /// Multicast DNS: on this network, with nothing to configure
     Mdns,
+    /// etcd, on port 2379 of this machine unless --registry-address says otherwise
+    Etcd,
+    /// Consul, by the agent on port 8500 of this machine unless --registry-address says otherwise
+    Consul,
+    /// None: clients name the servers with --server
+    Static,
 }
 
-impl RegistryKind {
+/// A registry and how it is reached.
+#[derive(Debug, Clone)]
+pub struct RegistrySettings {
+    /// Which one.
+    pub kind: RegistryKind,
+    /// Where it is, as people write it.
+    pub addresses: Vec<String>,
+    /// The file with the certificate authority that its certificates come from.
+    pub authority: Option<PathBuf>,
+    /// How long an announcement lasts.
+    pub tenure: Tenure,
+}
+
+/// Why a registry cannot be used as it is configured.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SettingsError {
+    /// A setting of its is not sound.
+    #[error(transparent)]
+    Access(#[from] AccessError),
+    /// Nothing can be sent with such settings.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+}
+
+impl RegistrySettings {
     /// Sets the registry up. Nothing is sent before it is used.
-    #[must_use]
-    pub fn open(self) -> Arc<dyn Registry> {
-        match self {
-            Self::Mdns => Arc::new(Mdns::new()),
-        }
+    ///
+    /// # Errors
+    ///
+    /// [`SettingsError`], which says what to change.
+    pub fn open(&self) -> Result<Arc<dyn Registry>, SettingsError> {
+        let access = |port| Access::new(&self.addresses, port, self.authority.as_deref());
+        Ok(match self.kind {
+            RegistryKind::Mdns => Arc::new(Mdns::new()),
+            RegistryKind::Etcd => {
+                let user = User::from_env()?;
+                Arc::new(Etcd::new(&access(etcd::PORT)?, user, self.tenure)?)
+            }
+            RegistryKind::Consul => {
+                let token = Secret::from_env(consul::TOKEN)?;
+                Arc::new(Consul::new(&access(consul::PORT)?, token, self.tenure)?)
+            }
+            RegistryKind::Static => fixed(Vec::new()),
+        })
     }
 }
 
@@ -140,6 +212,9 @@ mod tests {
         assert_eq!("sqlite:/var/depot.db".parse(), sqlite("/var/depot.db"));
         assert_eq!("sqlite:///var/depot.db".parse(), sqlite("/var/depot.db"));
         assert_eq!("memory:".parse(), Ok(StoreUrl::Memory));
+        let postgres: StoreUrl = "postgresql://ann:secret@db/depot".parse().unwrap();
+        assert!(postgres.has_password());
+        assert_eq!(postgres.to_string(), "postgres://ann@db/depot");
         for text in ["", "depot.db", "sqlite:", "memory:x", "mysql://x"] {
             assert!(text.parse::<StoreUrl>().is_err(), "{text:?} was taken");
         }

@@ -1,17 +1,22 @@
 //! The command line.
 
-use std::{env, ffi::OsString, process::ExitCode};
+use std::{env, ffi::OsString, path::PathBuf, process::ExitCode, sync::Arc};
 
 use clap::{
     Arg, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, builder::Resettable,
 };
 use tokio::runtime::{Builder, Runtime};
 
-use crate::backend::RegistryKind;
+use self::exit::UsageError;
+use crate::{
+    backend::{RegistryKind, RegistrySettings},
+    registry::{Registry, access::Tenure},
+};
 
 mod connect;
 mod create;
 mod exit;
+mod figures;
 mod health;
 pub mod input;
 mod interrupt;
@@ -19,6 +24,7 @@ mod list;
 mod logs;
 pub mod output;
 mod serve;
+mod tenure;
 
 pub use exit::Exit;
 
@@ -46,7 +52,7 @@ Exit codes:
   1    failed
   2    called wrongly, or the input is bad; nothing was sent
   3    no server was found, or none answered
-  4    the server refused
+  4    the server refused, all or some of it
   5    several registers were found and none was chosen
   130  interrupted";
 
@@ -79,6 +85,34 @@ struct ServiceArgs {
     /// How servers make themselves known and clients look for them
     #[arg(long, env = "MICRO_REGISTRY", value_enum, default_value = "mdns")]
     registry: RegistryKind,
+    /// Where the registry is that --registry names, https:// before it for TLS; several are as good as one another.
+    /// etcd's user comes from `SHIPPY_REGISTRY_USER` and `SHIPPY_REGISTRY_PASSWORD`, Consul's token from
+    /// `CONSUL_HTTP_TOKEN`
+    #[arg(
+        long,
+        env = "MICRO_REGISTRY_ADDRESS",
+        value_name = "HOST:PORT",
+        value_delimiter = ','
+    )]
+    registry_address: Vec<String>,
+    /// The certificate authority that the registry's certificate comes from, a PEM file [default: the system's]
+    #[arg(long, env = "SHIPPY_REGISTRY_CA", value_name = "FILE")]
+    registry_ca: Option<PathBuf>,
+}
+
+impl ServiceArgs {
+    /// Sets the registry up, for announcements that last as `tenure` says.
+    fn registry(&self, tenure: Tenure) -> Result<Arc<dyn Registry>, UsageError> {
+        let settings = RegistrySettings {
+            kind: self.registry,
+            addresses: self.registry_address.clone(),
+            authority: self.registry_ca.clone(),
+            tenure,
+        };
+        settings
+            .open()
+            .map_err(|error| UsageError(error.to_string()))
+    }
 }
 
 fn parse_name(text: &str) -> Result<String, String> {
@@ -115,7 +149,7 @@ impl Cli {
         let is_server = matches!(self.command, Command::Serve(_));
         logs::start(&self.logs, is_server);
         warn_of_unknown_settings(env::vars_os());
-        let result = runtime(is_server).and_then(|runtime| {
+        let result = runtime().and_then(|runtime| {
             let result = runtime.block_on(self.command.run());
             // A thread may still wait for standard input, which need not ever come.
             runtime.shutdown_background();
@@ -145,14 +179,16 @@ fn settled(argument: Arg) -> Arg {
     }
 }
 
-/// A client has one thing to do at a time, and on one thread it need not wait for others to be started.
-fn runtime(is_server: bool) -> anyhow::Result<Runtime> {
-    let mut builder = if is_server {
-        Builder::new_multi_thread()
-    } else {
-        Builder::new_current_thread()
-    };
-    Ok(builder.enable_all().build()?)
+/// What a command runs on. A client has one thing to do at a time, and on one thread it need not wait for others to be
+/// started. A server starts those that it serves on by itself. Public for the benchmarks alone, which serve and call on
+/// the same.
+///
+/// # Errors
+///
+/// When the system gives no descriptor for it.
+#[doc(hidden)]
+pub fn runtime() -> anyhow::Result<Runtime> {
+    Ok(Builder::new_current_thread().enable_all().build()?)
 }
 
 impl Command {

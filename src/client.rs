@@ -2,26 +2,39 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep, timeout_at},
+};
 use tonic::{Response, Status};
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
 use self::{
     connection::{Candidate, Connection, Service},
     find::Wanted,
+    opening::{Opened, Opening},
+    servers::Servers,
 };
 use crate::{
-    proto::{self, Consignment, ListRequest, shipping_service_client::ShippingServiceClient},
-    registry::{Instance, Registry},
+    proto::{
+        self, Consignment, CreateChunk, ListRequest, shipping_service_client::ShippingServiceClient,
+    },
+    registry::Registry,
 };
 
 mod connection;
 mod error;
 mod find;
+mod identify;
 mod listing;
+mod load;
+mod opening;
+mod servers;
 
 pub use error::{ClientError, Failure};
+use listing::FOLLOW_PATIENCE;
 pub use listing::Listing;
+pub use load::{LOAD_WINDOW, Load};
 
 /// The pause after the candidates have been gone through in vain; each later one is twice as long, up to the longest.
 /// A fresh discovery follows it.
@@ -29,6 +42,12 @@ const BACK_OFF: Duration = Duration::from_millis(100);
 const LONGEST_BACK_OFF: Duration = Duration::from_secs(1);
 /// The most that one attempt gets of the whole time, so that a server that does not answer leaves time for others.
 const ATTEMPT: Duration = Duration::from_secs(1);
+/// How long a stream may stand still, though its server lives, before another server is asked: that one may have been cut
+/// off from what it keeps the register in. It is more than a server lets pass between two signs of life in a followed
+/// list, if not by much, as asking another one costs little.
+const STALL: Duration = Duration::from_secs(2);
+/// How long to look for servers again where some are known: those may well be there when the registry is not.
+const DISCOVERY: Duration = Duration::from_secs(1);
 
 /// What to call and for how long.
 #[derive(Debug, Clone)]
@@ -41,13 +60,16 @@ pub struct Options {
     pub timeout: Duration,
 }
 
-/// A client of one register: the first that is asked for something is the only one that ever is.
+/// A client of one register: the first that is asked for something is the only one that ever is. Servers that share it
+/// are as good as each other: a client asks one of them, which is another one from client to client, and goes on with
+/// the others where that one does not answer.
 pub struct Client {
     registry: Arc<dyn Registry>,
     options: Options,
     /// The id of the register that this client keeps to, once one was asked for something.
     register: Option<String>,
     connection: Option<Connection>,
+    servers: Servers,
 }
 
 /// What a server says of itself.
@@ -70,6 +92,7 @@ impl Client {
             options,
             register: None,
             connection: None,
+            servers: Servers::default(),
         }
     }
 
@@ -96,9 +119,25 @@ impl Client {
         Instant::now() + self.options.timeout
     }
 
+    /// When a server that lives but gets nowhere has had its time: only when the call has, where there is no other.
+    fn patience(&self) -> Instant {
+        let time = if self.servers.are_several() {
+            STALL
+        } else {
+            self.options.timeout.max(FOLLOW_PATIENCE)
+        };
+        Instant::now() + time
+    }
+
     /// Lists what `request` asks for. Nothing is asked before the first [`Listing::next`].
     pub fn list(&mut self, request: ListRequest) -> Listing<'_> {
         Listing::new(self, request)
+    }
+
+    /// Stores what comes out of `chunks`. Nothing is sent before the first [`Load::next`]. Each consignment must have
+    /// an id: what was not answered is sent again over the next connection, and only an id makes that safe.
+    pub fn load(&mut self, chunks: mpsc::Receiver<CreateChunk>) -> Load<'_> {
+        Load::new(self, chunks)
     }
 
     /// Asks a server whether it serves.
@@ -128,7 +167,30 @@ impl Client {
         })
     }
 
-    /// Attempts `act` on one candidate after another, again and again, until one answers or it is `deadline`.
+    /// Gives the connection up after a stream on it that began at `begun` has broken for `reason`, and waits a little,
+    /// unless there is no time left for another before `deadline`.
+    async fn give_up(
+        &mut self,
+        reason: String,
+        begun: Instant,
+        deadline: Instant,
+    ) -> Result<(), ClientError> {
+        let failure = Failure {
+            address: self.address(),
+            reason,
+            is_another_register: false,
+        };
+        self.connection = None;
+        self.servers.note_failure(&failure.address);
+        tracing::debug!("a stream broke: {failure}");
+        if Instant::now() + BACK_OFF >= deadline {
+            return Err(ClientError::unanswered(vec![failure], begun.elapsed()));
+        }
+        sleep(BACK_OFF).await;
+        Ok(())
+    }
+
+    /// Attempts `act` on one server after another, again and again, until one answers or it is `deadline`.
     async fn call<T>(
         &mut self,
         deadline: Instant,
@@ -136,49 +198,102 @@ impl Client {
     ) -> Result<Response<T>, ClientError> {
         let begun = Instant::now();
         let mut failures = Vec::new();
-        let mut back_off = BACK_OFF;
-        let mut kept = self.connection.take();
-        loop {
-            let candidates = match &kept {
-                Some(connection) => vec![connection.candidate.clone()],
-                None => match self.candidates(deadline).await {
-                    Err(ClientError::NoServer { .. }) if !failures.is_empty() => break,
-                    candidates => candidates?,
-                },
-            };
-            for candidate in candidates {
-                match self.attempt(candidate, kept.take(), deadline, &act).await {
-                    Ok(response) => return Ok(response),
-                    Err(Attempt::Final(error)) => return Err(error),
-                    Err(Attempt::Next(failure)) => failures.push(failure),
+        if let Some(connection) = self.connection.take() {
+            match self.attempt(connection, deadline, &act).await {
+                Ok(response) => return Ok(response),
+                Err(Attempt::Final(error) | Attempt::Never(_, error)) => return Err(error),
+                Err(Attempt::Next(failure)) => {
+                    self.servers.note_failure(&failure.address);
+                    failures.push(failure);
                 }
             }
+        }
+        // Those that are known already may do at once what this one did not.
+        let mut candidates = self.servers.candidates();
+        candidates.retain(|one| (failures.iter()).all(|failure| failure.address != one.address));
+        let mut back_off = BACK_OFF;
+        loop {
+            if candidates.is_empty() {
+                self.discover(deadline).await?;
+                candidates = self.servers.candidates();
+            }
+            let answer = (self.round(candidates, deadline, &act, &mut failures)).await?;
+            if let Some(response) = answer {
+                return Ok(response);
+            }
             if Instant::now() + back_off >= deadline {
-                break;
+                return Err(ClientError::unanswered(failures, begun.elapsed()));
             }
             sleep(back_off).await;
             back_off = (back_off * 2).min(LONGEST_BACK_OFF);
+            candidates = Vec::new();
         }
-        Err(ClientError::unanswered(failures, begun.elapsed()))
     }
 
-    async fn candidates(&self, deadline: Instant) -> Result<Vec<Candidate>, ClientError> {
-        let instances = find::find(
-            &*self.registry,
-            &self.options.name,
-            &self.wanted(),
-            deadline,
-        )
-        .await?;
-        let candidates = instances.into_iter().flat_map(|instance| {
-            let Instance { register, tls, .. } = instance;
-            (instance.addresses.into_iter()).map(move |address| Candidate {
-                register: register.clone(),
-                address,
-                tls,
-            })
-        });
-        Ok(candidates.collect())
+    /// Attempts `act` once on each of `candidates`, until one answers.
+    ///
+    /// # Errors
+    ///
+    /// An answer that would be the same again, or that none of them can ever do.
+    async fn round<T>(
+        &mut self,
+        candidates: Vec<Candidate>,
+        deadline: Instant,
+        act: &impl AsyncFn(Service) -> Result<Response<T>, Status>,
+        failures: &mut Vec<Failure>,
+    ) -> Result<Option<Response<T>>, ClientError> {
+        let mut unfit = None;
+        let mut may_do = false;
+        let mut opening = Opening::new(candidates, self.wanted(), deadline);
+        while let Some(Opened { address, result }) = opening.next().await {
+            let answer = match result {
+                Ok(connection) => {
+                    let overtaken = opening.overtaken().iter();
+                    overtaken.for_each(|address| self.servers.note_failure(address));
+                    self.attempt(connection, deadline, act).await
+                }
+                Err(failure) => Err(failure.into_attempt(&address)),
+            };
+            let failure = match answer {
+                Ok(response) => return Ok(Some(response)),
+                Err(Attempt::Final(error)) => return Err(error),
+                Err(Attempt::Never(failure, error)) => {
+                    unfit.get_or_insert(error);
+                    failure
+                }
+                Err(Attempt::Next(failure)) => {
+                    may_do = true;
+                    failure
+                }
+            };
+            tracing::debug!("no answer: {failure}");
+            self.servers.note_failure(&address);
+            failures.push(failure);
+        }
+        match unfit {
+            Some(error) if !may_do => Err(error),
+            _ => Ok(None),
+        }
+    }
+
+    /// Looks for the register's servers. Where none is found now, those that were are still known.
+    async fn discover(&mut self, deadline: Instant) -> Result<(), ClientError> {
+        let until = if self.servers.is_empty() {
+            deadline
+        } else {
+            deadline.min(Instant::now() + DISCOVERY)
+        };
+        let (name, wanted) = (&self.options.name, self.wanted());
+        match find::find(&*self.registry, name, &wanted, until).await {
+            Ok(found) if self.register.is_none() => {
+                (self.servers).set(identify::identify(found, &wanted, deadline).await);
+            }
+            Ok(found) => self.servers.set(found),
+            Err(ClientError::NoServer { .. } | ClientError::Registry { .. })
+                if !self.servers.is_empty() => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
     }
 
     fn wanted(&self) -> Wanted {
@@ -189,30 +304,25 @@ impl Client {
         }
     }
 
-    /// One attempt on one candidate; keeps the connection when it answers.
+    /// One attempt over one connection, which is kept when it answers.
     async fn attempt<T>(
         &mut self,
-        candidate: Candidate,
-        connection: Option<Connection>,
+        connection: Connection,
         deadline: Instant,
         act: &impl AsyncFn(Service) -> Result<Response<T>, Status>,
     ) -> Result<Response<T>, Attempt> {
         let until = deadline.min(Instant::now() + ATTEMPT);
-        let address = candidate.address.clone();
-        let late = || Attempt::next(&address, "it did not answer in time");
-        let connection = match connection {
-            Some(connection) => connection,
-            None => timeout_at(until, connection::open(candidate, &self.wanted()))
-                .await
-                .map_err(|_| late())?
-                .map_err(|failure| failure.into_attempt(&address))?,
-        };
+        let address = connection.candidate.address.clone();
+        if !self.wanted().includes(&connection.register) {
+            // It was opened beside another that was asked first.
+            return Err(Attempt::another_register(&address, &connection.register));
+        }
         // Kept to from now on, answer or not: a request that got no answer may have been carried out.
         let is_first = self.register.is_none();
         self.register
             .get_or_insert_with(|| connection.register.clone());
         let result = timeout_at(until, act(connection.service.clone())).await;
-        let result = result.map_err(|_| late())?;
+        let result = result.map_err(|_| Attempt::next(&address, "it did not answer in time"))?;
         let metadata = (result.as_ref()).map_or_else(Status::metadata, Response::metadata);
         let named = connection::named_register(metadata);
         if let Err(status) = &result
@@ -233,6 +343,7 @@ impl Client {
                 ),
             });
         }
+        self.servers.note_answer(&address);
         self.connection = Some(connection);
         result.map_err(|status| Attempt::Final(ClientError::from_status(status)))
     }
@@ -242,6 +353,8 @@ impl Client {
 enum Attempt {
     /// Another attempt or another server may do better.
     Next(Failure),
+    /// This server will not ever do, for this reason; another one may.
+    Never(Failure, ClientError),
     /// The answer would be the same again.
     Final(ClientError),
 }
@@ -253,6 +366,15 @@ impl Attempt {
             reason: reason.into(),
             is_another_register: false,
         })
+    }
+
+    fn never(address: &str, error: ClientError) -> Self {
+        let failure = Failure {
+            address: address.to_owned(),
+            reason: error.to_string(),
+            is_another_register: false,
+        };
+        Self::Never(failure, error)
     }
 
     fn another_register(address: &str, named: &str) -> Self {

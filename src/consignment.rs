@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use pbjson_types::Timestamp;
-use prost::Message as _;
+use prost::{Message as _, encoding};
 use uuid::Uuid;
 
 use crate::proto::{Consignment, Container};
@@ -15,6 +15,10 @@ pub const MAX_TEXT_BYTES: usize = 4 * 1024;
 pub const MAX_CONTAINERS: usize = 1_000;
 /// Largest consignment, in bytes of its encoding: many of them fit into the 4 MiB that gRPC peers accept in a message.
 pub const MAX_ENCODED_BYTES: usize = 256 * 1024;
+
+/// The contract's fields that only a server sets.
+const CREATED_AT: u32 = 16;
+const SEQUENCE: u32 = 17;
 
 /// One thing that is wrong with a consignment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -134,20 +138,15 @@ pub fn canonical(consignment: &mut Consignment) -> Bytes {
     consignment.encode_to_vec().into()
 }
 
-/// The encoding of a listed consignment: its canonical encoding with what the server says of it behind. Encoded
-/// messages that follow one another are merged on decoding (protobuf encoding, "last one wins").
-#[must_use]
-pub fn with_server_fields(body: &[u8], sequence: u64, created_at: Timestamp) -> Bytes {
-    let server_fields = Consignment {
-        created_at: Some(created_at),
-        sequence,
-        ..Consignment::default()
-    };
-    let mut whole = Vec::with_capacity(body.len() + server_fields.encoded_len());
-    whole.extend_from_slice(body);
-    // A `Vec` has room for everything, so this cannot fail.
-    server_fields.encode_raw(&mut whole);
-    whole.into()
+/// Appends to `body`, a canonical encoding, what the server says of the consignment: its sequence number, and when it
+/// was stored, in microseconds since the Unix epoch. Encoded messages that follow one another are merged on decoding
+/// (protobuf encoding, "last one wins"), so this is the encoding of the listed consignment.
+pub fn write_server_fields(body: &mut Vec<u8>, sequence: u64, created_at: i64) {
+    // Field by field, as a list does this for each record.
+    encoding::message::encode(CREATED_AT, &timestamp(created_at), body);
+    if sequence > 0 {
+        encoding::uint64::encode(SEQUENCE, &sequence, body);
+    }
 }
 
 /// `time` in microseconds since the Unix epoch, rounded up, as what is stored is told apart no finer; at the ends of
@@ -168,5 +167,28 @@ pub fn timestamp(micros: i64) -> Timestamp {
     Timestamp {
         seconds: micros.div_euclid(MICROS),
         nanos: i32::try_from(micros.rem_euclid(MICROS) * 1_000).unwrap_or_default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn what_the_server_says_is_encoded_as_its_fields_are(
+            description: String,
+            sequence in prop_oneof![Just(0), any::<u64>()],
+            created_at in prop_oneof![Just(0), Just(-1), Just(i64::MIN), any::<i64>()],
+        ) {
+            let mut consignment = Consignment { description, ..Consignment::default() };
+            let mut listed = canonical(&mut consignment).to_vec();
+            write_server_fields(&mut listed, sequence, created_at);
+            consignment.sequence = sequence;
+            consignment.created_at = Some(timestamp(created_at));
+            prop_assert_eq!(listed, consignment.encode_to_vec());
+        }
     }
 }

@@ -3,8 +3,14 @@
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 
+pub mod access;
+pub mod consul;
+pub mod etcd;
 pub mod fixed;
+mod kept;
 pub mod mdns;
+mod metadata;
+mod places;
 
 /// One running server, as a registry knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,7 +61,8 @@ pub trait Registry: Send + Sync {
     /// # Errors
     ///
     /// [`RegistryError`] when nobody can find it now. The server may serve on: the registry keeps what it has set up,
-    /// and [`withdraw`](Self::withdraw) stays safe to call.
+    /// [`withdraw`](Self::withdraw) stays safe to call, and announcing again replaces what was set up. Whether it goes
+    /// on trying by itself, [`RegistryError::is_tried_again`] says.
     async fn announce(&self, instance: &Instance) -> Result<(), RegistryError>;
 
     /// Makes known that the announced instance is gone. Does nothing when none was announced.
@@ -72,6 +79,18 @@ pub trait Registry: Send + Sync {
 
     /// What is asked and where, for people: completes "no server found: asked …".
     fn describe(&self) -> String;
+
+    /// What people can try when a server is not found.
+    fn hints(&self) -> Hints;
+}
+
+/// Advice for those who find no server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hints {
+    /// How to start one that is found here: completes "start one: …".
+    pub start: &'static str,
+    /// What may keep one that is there from being found, a line each.
+    pub reach: &'static [&'static str],
 }
 
 /// Why a registry could not be asked or told.
@@ -87,4 +106,42 @@ pub enum RegistryError {
     /// The registry itself failed.
     #[error("multicast DNS: {0}")]
     Mdns(String),
+    /// The registry cannot be reached, or does not do its part; it may, a little later.
+    #[error("could not reach {registry}: {reason}")]
+    Away {
+        /// What it is and where.
+        registry: String,
+        /// Why not.
+        reason: String,
+    },
+    /// The registry refuses, or what we say to it is not what it wants: settings have to change, here or there.
+    #[error("could not use {registry}: {reason}")]
+    Refused {
+        /// What it is and where.
+        registry: String,
+        /// What it said, and what can be done about it.
+        reason: String,
+    },
+    /// Nothing can be sent with such settings.
+    #[error("could not set up {registry}: {reason}")]
+    Unusable {
+        /// What it is and where.
+        registry: String,
+        /// Why not.
+        reason: String,
+    },
+}
+
+impl RegistryError {
+    /// Whether it may pass by itself, so that whoever has time tries again.
+    #[must_use]
+    pub const fn is_passing(&self) -> bool {
+        matches!(self, Self::Away { .. })
+    }
+
+    /// Whether a registry that said so of an announcement goes on trying by itself.
+    #[must_use]
+    pub const fn is_tried_again(&self) -> bool {
+        matches!(self, Self::Away { .. } | Self::Refused { .. })
+    }
 }

@@ -1,10 +1,6 @@
 //! One server's life: serve, announce, and end in order.
 
-use std::{
-    future::{Future, pending},
-    sync::Arc,
-    time::Duration,
-};
+use std::{future::Future, io, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use http::HeaderValue;
@@ -12,13 +8,16 @@ use tokio::{
     net::TcpListener,
     sync::watch,
     task::JoinHandle,
-    time::{Instant, timeout, timeout_at},
+    time::{Instant, timeout_at},
 };
 use tonic_health::{ServingStatus, server::HealthReporter};
 
-use self::{connections::Phase, gate::Gate};
+use self::{connections::Phase, gate::Gate, presence::Presence};
 use crate::{
-    proto::{SERVICE, SERVICE_ALIAS, shipping_service_server::ShippingServiceServer},
+    proto::{
+        SERVICE, SERVICE_ALIAS,
+        shipping_service_server::{ShippingService, ShippingServiceServer},
+    },
     registry::{Instance, Registry, RegistryError},
     service::RegisterService,
     store::{Condition, Store},
@@ -29,11 +28,11 @@ mod copies;
 mod gate;
 mod limits;
 mod listener;
+mod opened;
+mod presence;
+mod workers;
 
 pub use listener::bind;
-
-/// How long to take leave of the registry, of the time for the whole drain.
-const WITHDRAW_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What health is known of: the server as a whole (the empty name, by the health protocol), and the service under both
 /// of its names.
@@ -62,6 +61,7 @@ impl Server {
     /// Serves until `shutdown`, then ends in order: not serving, withdrawn, accepting no more, drained, store closed.
     /// That takes at most 9.5 s. `ready` is called once, when the server
     /// answers and can be found, or with the reason why it cannot; not at all when `shutdown` comes before that.
+    /// While the store cannot write, health says so; while it is away, the server is withdrawn from the registry.
     ///
     /// # Errors
     ///
@@ -81,10 +81,13 @@ impl Server {
         let gate = Gate::new(routes, register);
         let mut serving = tokio::spawn(connections::serve(self.listener, gate, phases));
 
+        let mut presence = Presence::new(&*self.registry, &self.instance, self.store.condition());
         let appearing = async {
-            ready(self.registry.announce(&self.instance).await);
-            copies::look_out(&*self.registry, &self.instance).await;
-            pending::<()>().await;
+            ready(presence.begin().await);
+            tokio::join!(
+                presence.keep(),
+                copies::look_out(&*self.registry, &self.instance)
+            );
         };
         let failed = tokio::select! {
             () = shutdown => None,
@@ -96,7 +99,7 @@ impl Server {
         // Its last word must not come after ours.
         let _ = following.await;
         report(&health, ServingStatus::NotServing).await;
-        withdraw(&*self.registry).await;
+        presence::withdraw(&*self.registry).await;
         end_watches(&mut health).await;
         stopping.send_replace(true);
         phase.send_replace(Phase::Draining(deadline));
@@ -109,29 +112,38 @@ impl Server {
             tracing::warn!("ended before the store was closed: the next start does the rest");
         }
         let cut = ended.context("the accept loop panicked")?;
+        let cut = cut.context("could not start the threads that serve connections")?;
         Ok(Ended { cut })
     }
 }
 
+/// Serves `service` as [`Server::run`] serves a register, without a store, an announcement or an end: what calls cost
+/// without those. Public for the benchmarks alone.
+///
+/// # Errors
+///
+/// When the threads that serve connections cannot be started.
+#[doc(hidden)]
+pub async fn serve_bare(listener: TcpListener, service: impl ShippingService) -> io::Result<()> {
+    let service =
+        ShippingServiceServer::new(service).max_decoding_message_size(limits::MESSAGE_BYTES);
+    let routes = tonic::service::Routes::new(service).prepare();
+    let gate = Gate::new(routes.into_axum_router(), HeaderValue::from_static("bare"));
+    let (_phase, phases) = watch::channel(Phase::Serving);
+    connections::serve(listener, gate, phases).await.map(drop)
+}
+
 /// The loop keeps to the deadline by itself; this is the net beneath it.
 async fn finish(
-    mut serving: JoinHandle<usize>,
+    mut serving: JoinHandle<io::Result<usize>>,
     deadline: Instant,
-) -> Result<usize, tokio::task::JoinError> {
+) -> Result<io::Result<usize>, tokio::task::JoinError> {
     const MARGIN: Duration = Duration::from_millis(200);
     if let Ok(ended) = timeout_at(deadline + MARGIN, &mut serving).await {
         ended
     } else {
         serving.abort();
-        Ok(0)
-    }
-}
-
-async fn withdraw(registry: &dyn Registry) {
-    match timeout(WITHDRAW_TIMEOUT, registry.withdraw()).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::warn!("could not withdraw from the registry: {error}"),
-        Err(_) => tracing::warn!("could not withdraw from the registry in {WITHDRAW_TIMEOUT:?}"),
+        Ok(Ok(0))
     }
 }
 
@@ -161,7 +173,9 @@ async fn follow(mut condition: watch::Receiver<Condition>, health: HealthReporte
     loop {
         let status = match &*condition.borrow_and_update() {
             Condition::Good => ServingStatus::Serving,
-            Condition::WritesStopped(_) | Condition::Closed => ServingStatus::NotServing,
+            Condition::Away(_) | Condition::WritesStopped(_) | Condition::Closed => {
+                ServingStatus::NotServing
+            }
         };
         report(&health, status).await;
         if condition.changed().await.is_err() {

@@ -5,21 +5,23 @@ use std::{pin::Pin, sync::Arc};
 use futures_util::{Stream, stream};
 use pbjson_types::Timestamp;
 use prost::Message as _;
-use tokio::sync::watch;
-use tonic::{Request, Response, Status};
+use tokio::sync::{Semaphore, watch};
+use tonic::{Request, Response, Status, Streaming};
 
 use crate::{
     consignment::{self, Violation},
     proto::{
-        self, Consignment, GetRequest, ListChunk, ListRequest, Position,
+        self, Consignment, CreateChunk, GetRequest, ListChunk, ListRequest, OutcomeChunk, Position,
         shipping_service_server::ShippingService,
     },
     store::{Filter, NewConsignment, Outcome, Scan, Store, StoreError},
 };
 
+mod load;
 mod pages;
 mod statuses;
 
+use load::Load;
 use pages::{Follower, Pages};
 use statuses::{conflict, invalid, status};
 pub use statuses::{overloaded, timed_out, wrong_register};
@@ -33,14 +35,20 @@ const MAX_LISTED_IDS: usize = 1_000;
 #[derive(Clone)]
 pub struct RegisterService {
     store: Arc<dyn Store>,
+    /// Bounds what bulk loads have at the store.
+    load_room: Arc<Semaphore>,
     stopping: watch::Receiver<bool>,
 }
 
 impl RegisterService {
-    /// Serves the register that is kept in `store`. Followed lists end when `stopping` becomes true.
+    /// Serves the register that is kept in `store`. Followed lists and bulk loads end when `stopping` becomes true.
     #[must_use]
     pub fn new(store: Arc<dyn Store>, stopping: watch::Receiver<bool>) -> Self {
-        Self { store, stopping }
+        Self {
+            store,
+            load_room: Arc::new(Semaphore::new(load::ROOM_BYTES)),
+            stopping,
+        }
     }
 
     async fn last_sequence(&self) -> Result<u64, Status> {
@@ -101,6 +109,28 @@ impl RegisterService {
     }
 }
 
+/// A consignment that can be stored.
+struct Prepared {
+    new: NewConsignment,
+    /// The same, with its id and without what only a server sets.
+    consignment: Consignment,
+}
+
+/// Makes `consignment` ready to be stored, with a new id where it has none, or says what is wrong with it.
+fn prepare(mut consignment: Consignment) -> Result<Prepared, Vec<Violation>> {
+    if consignment.id.is_empty() {
+        consignment.id = consignment::new_id();
+    }
+    let body = consignment::canonical(&mut consignment);
+    let violations = consignment::violations(&consignment);
+    if !violations.is_empty() {
+        return Err(violations);
+    }
+    let id = consignment.id.clone();
+    let new = NewConsignment { id, body };
+    Ok(Prepared { new, consignment })
+}
+
 /// What is wrong with a request to list, if anything.
 fn check(request: &ListRequest) -> Result<(), Status> {
     let wrong = |field: &str, description: String| {
@@ -126,17 +156,13 @@ impl ShippingService for RegisterService {
         &self,
         request: Request<Consignment>,
     ) -> Result<Response<proto::Response>, Status> {
-        let mut consignment = request.into_inner();
-        if consignment.id.is_empty() {
-            consignment.id = consignment::new_id();
-        }
-        let body = consignment::canonical(&mut consignment);
-        let violations = consignment::violations(&consignment);
-        if !violations.is_empty() {
-            return Err(invalid("the consignment cannot be stored", violations));
-        }
-        let id = consignment.id.clone();
-        let outcomes = self.store.append(vec![NewConsignment { id, body }]).await;
+        let prepared = prepare(request.into_inner())
+            .map_err(|violations| invalid("the consignment cannot be stored", violations))?;
+        let Prepared {
+            new,
+            mut consignment,
+        } = prepared;
+        let outcomes = self.store.append(vec![new]).await;
         let (created, receipt) = match outcomes.map_err(|error| status(&error))?[..] {
             [Outcome::Stored(receipt)] => (true, receipt),
             [Outcome::AlreadyThere(receipt)] => (false, receipt),
@@ -204,5 +230,25 @@ impl ShippingService for RegisterService {
             Ok(chunk.map(|chunk| (chunk, pages)))
         });
         Ok(Response::new(Box::pin(chunks)))
+    }
+
+    type CreateConsignmentsStream =
+        Pin<Box<dyn Stream<Item = Result<OutcomeChunk, Status>> + Send>>;
+
+    async fn create_consignments(
+        &self,
+        request: Request<Streaming<CreateChunk>>,
+    ) -> Result<Response<Self::CreateConsignmentsStream>, Status> {
+        let load = Load::new(
+            Arc::clone(&self.store),
+            Arc::clone(&self.load_room),
+            self.stopping.clone(),
+            request.into_inner(),
+        );
+        let outcomes = stream::try_unfold(load, |mut load| async {
+            let outcomes = load.next().await?;
+            Ok(outcomes.map(|outcomes| (outcomes, load)))
+        });
+        Ok(Response::new(Box::pin(outcomes)))
     }
 }

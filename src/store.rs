@@ -9,21 +9,21 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use prost::DecodeError;
 use tokio::sync::watch;
 
 mod filter;
 pub mod memory;
+mod page;
+pub mod postgres;
+mod queue;
+mod replies;
 pub mod sqlite;
+mod texts;
 
 pub use filter::Filter;
-
-/// Most records of one page: what one chunk of a stream holds.
-pub const PAGE_RECORDS: usize = 256;
-/// About the largest page, in bytes of bodies: a page ends with the record that reaches it.
-pub const PAGE_BYTES: usize = 64 * 1024;
-/// Most records that are searched for one page, so that a condition that few meet holds no reader for long.
-pub const PAGE_SEARCHED: usize = 4_096;
+use page::PageBuilder;
+pub use page::{PAGE_BYTES, PAGE_RECORDS, PAGE_SEARCHED, Page, Records};
+pub use texts::MalformedBody;
 
 /// A register's consignments: an append-only sequence, each under an id of its own.
 ///
@@ -38,7 +38,8 @@ pub trait Store: Send + Sync {
     fn is_shared(&self) -> bool;
 
     /// Stores those members of `batch` that are new and says of each, in order, what became of it. Returns when they
-    /// are durable. Dropping the future does not undo anything.
+    /// are durable. Dropping the future does not undo anything. Once polled it is to be polled to its end or dropped: the
+    /// answers of others may come through it.
     ///
     /// # Errors
     ///
@@ -129,78 +130,6 @@ pub struct Scan {
     pub limit: usize,
 }
 
-/// A run of records.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Page {
-    /// By sequence number: ascending, or descending where the newest come first.
-    pub records: Vec<StoredConsignment>,
-    /// How far the range has been searched, this sequence number included; the next page comes after it, or before it
-    /// where the newest come first.
-    pub through: u64,
-    /// Whether all of the range has been searched.
-    pub is_last: bool,
-}
-
-/// Gathers one page of a scan, in the order of the scan.
-struct PageBuilder<'s> {
-    scan: &'s Scan,
-    searched: usize,
-    /// The last record that was looked at, once the page is full.
-    full_at: Option<u64>,
-    last: u64,
-    bytes: usize,
-    records: Vec<StoredConsignment>,
-}
-
-impl<'s> PageBuilder<'s> {
-    fn new(scan: &'s Scan) -> Self {
-        Self {
-            scan,
-            searched: 0,
-            full_at: None,
-            last: 0,
-            bytes: 0,
-            records: Vec::new(),
-        }
-    }
-
-    /// Whether there is room for one more record. Asked only when there is one: where the answer is no, the page ends
-    /// with the record before.
-    fn has_room(&mut self) -> bool {
-        let room = self.records.len() < self.scan.limit.min(PAGE_RECORDS)
-            && self.bytes < PAGE_BYTES
-            && self.searched < PAGE_SEARCHED;
-        if !room {
-            self.full_at = Some(self.last);
-        }
-        room
-    }
-
-    /// Takes `record` if it is asked for.
-    fn offer(&mut self, record: StoredConsignment) -> Result<(), DecodeError> {
-        self.searched += 1;
-        self.last = record.receipt.sequence;
-        if self.scan.filter.admits(&record)? {
-            self.bytes += record.body.len();
-            self.records.push(record);
-        }
-        Ok(())
-    }
-
-    fn finish(self) -> Page {
-        let end = if self.scan.newest_first {
-            self.scan.after.saturating_add(1)
-        } else {
-            self.scan.through
-        };
-        Page {
-            records: self.records,
-            through: self.full_at.unwrap_or(end),
-            is_last: self.full_at.is_none(),
-        }
-    }
-}
-
 /// `time` in microseconds since the Unix epoch; 0 for a clock that stands before it.
 fn micros(time: SystemTime) -> i64 {
     time.duration_since(UNIX_EPOCH).map_or(0, |since| {
@@ -213,6 +142,8 @@ fn micros(time: SystemTime) -> i64 {
 pub enum Condition {
     /// It reads and writes.
     Good,
+    /// Its database does not answer; it is asked again and again. The reason is for the log.
+    Away(String),
     /// It reads, but will not write again until it is opened anew; the reason is for the log.
     WritesStopped(String),
     /// It has been closed.
@@ -232,6 +163,9 @@ pub enum StoreError {
     /// There is no room left. Nothing was stored; reads go on, and writes do once there is room.
     #[error("there is no space left for the register")]
     Full(#[source] Cause),
+    /// Its database does not answer. Try again shortly, or another server.
+    #[error("the database does not answer")]
+    Unreachable(#[source] Cause),
     /// An earlier write could not be made durable, so nothing is written until the store is opened anew.
     #[error("writing was stopped: {0}")]
     WritesStopped(String),
@@ -246,7 +180,7 @@ pub enum StoreError {
     Engine(#[source] Cause),
 }
 
-/// Why a store could not be opened.
+/// Why a store could not be opened. None of it shows a password.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
@@ -327,5 +261,27 @@ pub enum OpenError {
         /// What the engine said.
         #[source]
         cause: Cause,
+    },
+    /// The database refuses, and will go on to until something is changed.
+    #[error("could not use the database {database}: {reason}; {advice}")]
+    Refused {
+        /// Which, without its password.
+        database: String,
+        /// What it said.
+        reason: String,
+        /// What to change.
+        advice: String,
+    },
+    /// A later version has written the database.
+    #[error(
+        "could not use the database {database}: its schema is version {found}, and this shippy knows up to {known}; use a newer shippy"
+    )]
+    NewerDatabase {
+        /// Which, without its password.
+        database: String,
+        /// The version of its schema.
+        found: i64,
+        /// The newest version that this program knows.
+        known: i64,
     },
 }

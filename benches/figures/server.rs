@@ -1,11 +1,9 @@
 //! A server process.
 
 use std::{
-    fs,
     net::TcpListener,
     path::Path,
     process::{Child, Stdio},
-    thread,
     time::{Duration, Instant},
 };
 
@@ -14,7 +12,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use shippy::proto::{ListRequest, shipping_service_client::ShippingServiceClient};
 use tonic::transport::Endpoint;
 
-use crate::Subject;
+use crate::{Subject, process};
 
 /// How long a start may take before it counts as failed.
 const START_DEADLINE: Duration = Duration::from_secs(20);
@@ -36,17 +34,24 @@ pub(crate) struct Server {
 impl Server {
     /// Starts one on the register at `store`; it, and the time from then to its first answer.
     pub(crate) fn start(subject: &Subject, store: &Path) -> anyhow::Result<(Self, Duration)> {
-        let address = free_address()?;
         let name = format!("figures.{}", uuid::Uuid::now_v7());
+        Self::start_as(subject, &format!("sqlite:{}", store.display()), name)
+    }
+
+    /// The same on the store at `url`, under a name that others may have, too.
+    pub(crate) fn start_as(
+        subject: &Subject,
+        url: &str,
+        name: String,
+    ) -> anyhow::Result<(Self, Duration)> {
+        let address = free_address()?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
         let mut command = subject.command();
         command.args(["serve", "--address", &address, "--name", &name]);
         command
-            .arg("--store")
-            .arg(format!("sqlite:{}", store.display()));
-        command
+            .args(["--store", url])
             .stdout(Stdio::null())
             .env("SHIPPY_LOG", "warn,mdns_sd=off");
         let begun = Instant::now();
@@ -84,24 +89,14 @@ impl Server {
 
     /// Its resident memory in bytes, once that no longer changes.
     pub(crate) fn settled_memory(&self) -> anyhow::Result<u64> {
-        let deadline = Instant::now() + SETTLE_DEADLINE;
-        let mut last = (self.memory()?, Instant::now());
-        while last.1.elapsed() < SETTLED && Instant::now() < deadline {
-            thread::sleep(SETTLED / 10);
-            let memory = self.memory()?;
-            if memory != last.0 {
-                last = (memory, Instant::now());
-            }
-        }
-        Ok(last.0)
+        process::settled(SETTLED, SETTLE_DEADLINE, || {
+            process::memory(self.id(), "VmRSS:")
+        })
     }
 
-    fn memory(&self) -> anyhow::Result<u64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
-        let kib: u64 = kib.context("no VmRSS in /proc")?.parse()?;
-        Ok(kib * 1024)
+    /// Its process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Ends it in order.
@@ -122,7 +117,8 @@ impl Drop for Server {
     }
 }
 
-fn free_address() -> anyhow::Result<String> {
+/// An address that nobody listens on.
+pub(crate) fn free_address() -> anyhow::Result<String> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     Ok(listener.local_addr()?.to_string())
 }

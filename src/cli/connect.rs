@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::ServiceArgs;
+use super::{ServiceArgs, exit::UsageError};
 use crate::{
     address::Address,
-    backend,
+    backend::{self, RegistryKind},
     client::{Client, Options},
+    registry::access::Tenure,
 };
 
 /// How to find a server.
@@ -30,28 +31,39 @@ pub(super) struct ClientArgs {
 
 impl ClientArgs {
     /// A client; nothing is sent yet.
-    pub(super) fn client(self) -> Client {
+    ///
+    /// # Errors
+    ///
+    /// When the registry cannot be used as it is configured.
+    pub(super) fn client(self) -> Result<Client, UsageError> {
         self.client_of(Vec::new())
     }
 
     /// A client of the servers at `addresses` where no `--server` is given.
-    pub(super) fn client_of(self, addresses: Vec<String>) -> Client {
+    ///
+    /// # Errors
+    ///
+    /// As [`client`](Self::client).
+    pub(super) fn client_of(self, addresses: Vec<String>) -> Result<Client, UsageError> {
         let fixed = if self.server.is_empty() {
             addresses
         } else {
             self.server
         };
-        let registry = if fixed.is_empty() {
-            self.service.registry.open()
-        } else {
+        let registry = if !fixed.is_empty() {
             backend::fixed(fixed)
+        } else if self.service.registry == RegistryKind::Static {
+            let advice = "--registry static looks for no server: name one with --server HOST:PORT or SHIPPY_SERVER";
+            return Err(UsageError(advice.into()));
+        } else {
+            self.service.registry(Tenure::default())?
         };
         let options = Options {
             name: self.service.name,
             register: self.register,
             timeout: self.timeout,
         };
-        Client::new(registry, options)
+        Ok(Client::new(registry, options))
     }
 }
 

@@ -6,9 +6,15 @@ use std::{
     process::ExitCode,
 };
 
+use super::{
+    figures::grouped,
+    input::{InputError, STDIN},
+};
 use crate::{
-    causes::chain, cli::input::InputError, client::ClientError, escape::escape_control,
-    registry::Instance,
+    causes::chain,
+    client::ClientError,
+    escape::escape_control,
+    registry::{Hints, Instance},
 };
 
 /// How a command ended.
@@ -47,11 +53,13 @@ pub(super) fn report(result: anyhow::Result<Exit>) -> Exit {
         return Exit::Done;
     }
     let text = chain(error.as_ref());
-    let advice = match (error.downcast_ref(), error.downcast_ref::<Unfinished>()) {
-        (Some(ClientError::Unanswered { .. }), Some(unfinished)) => unfinished.advice(),
-        (Some(error), _) => advice(error),
-        (None, _) => String::new(),
-    };
+    let client_error = error.downcast_ref();
+    let mut advice = client_error.map_or_else(String::new, advice);
+    if let Some(unfinished) = error.downcast_ref::<Unfinished>()
+        && !(unfinished.stored == 0 && client_error.is_some_and(is_before_any_server))
+    {
+        advice.push_str(&unfinished.advice());
+    }
     // What others have said was made safe where it was taken in; this is the net beneath it.
     let lines: Vec<_> = text.split('\n').map(escape_control).collect();
     say(&format!("shippy: {}{advice}", lines.join("\n")));
@@ -75,59 +83,71 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
 #[error("{0}")]
 pub(super) struct UsageError(pub(super) String);
 
-/// Where a file was when its records could not be created any further.
+/// How far a file's records were created when it went no further.
 #[derive(Debug, thiserror::Error)]
-#[error("could not create {place}, consignment {id} ({stored} of {total} are stored)")]
+#[error("could not create {name} ({} of {} are stored)", grouped(*.stored), grouped(*.total))]
 pub(super) struct Unfinished {
-    /// `FILE:LINE` of the record.
-    pub(super) place: String,
-    /// The record's id.
-    pub(super) id: String,
-    /// How many records before it are stored.
-    pub(super) stored: usize,
+    /// The file's name.
+    pub(super) name: String,
+    /// How many records are stored at least.
+    pub(super) stored: u64,
     /// How many the file has.
-    pub(super) total: usize,
-    /// Whether every record came with an id of its own.
-    pub(super) own_ids: bool,
+    pub(super) total: u64,
+    /// The batch of those without an id of their own, if there are any.
+    pub(super) batch: Option<String>,
+    /// The command that goes on.
+    pub(super) command: String,
 }
 
 impl Unfinished {
-    /// Says that a signal ended it here.
+    /// Says that a signal ended it.
     pub(super) fn say_interrupted(&self) {
-        let Self {
-            place,
-            id,
-            stored,
-            total,
-            ..
-        } = self;
+        let (stored, total) = (grouped(self.stored), grouped(self.total));
+        let advice = self.advice();
         say(&format!(
-            "shippy: interrupted at {place}, consignment {id} ({stored} of {total} are stored){}",
-            self.advice()
+            "shippy: interrupted in {} ({stored} of {total} are stored){advice}",
+            self.name
         ));
     }
 
     /// What to do next, which depends on whether the same file can be sent again without storing anything twice.
     fn advice(&self) -> String {
-        let Self { place, id, .. } = self;
-        if self.own_ids {
-            return "\nrun it again: what is stored already is not stored twice".into();
+        let Self { command, .. } = self;
+        let mut text = match &self.batch {
+            Some(batch) => format!("\nto go on with batch {batch}:\n  {command}"),
+            None => format!(
+                "\nto go on, run it again: what is stored already is not stored twice\n  {command}"
+            ),
+        };
+        if self.name == STDIN {
+            text.push_str("\nthe same has to come on standard input again");
         }
-        format!(
-            "\nwhat comes before {place} is stored, and the record there may be: see `shippy list --id {id}`\n\
-             records without an id of their own would be stored again, under new ones, if the whole file were sent again"
-        )
+        text
     }
 }
 
+/// Whether nothing can have been sent when this was the first error.
+fn is_before_any_server(error: &ClientError) -> bool {
+    matches!(
+        error,
+        ClientError::NoServer { .. }
+            | ClientError::Registry { .. }
+            | ClientError::SeveralRegisters(_)
+            | ClientError::Copies(_)
+            | ClientError::Address(_)
+    )
+}
+
 fn exit_of(error: &anyhow::Error) -> Exit {
-    if error.is::<InputError>() || error.is::<UsageError>() {
+    // Of what went wrong later, some is sent.
+    let is_unsent = !error.is::<Unfinished>();
+    if is_unsent && (error.is::<InputError>() || error.is::<UsageError>()) {
         return Exit::Usage;
     }
     match error.downcast_ref::<ClientError>() {
         Some(
             ClientError::NoServer { .. }
-            | ClientError::Registry(_)
+            | ClientError::Registry { .. }
             | ClientError::Unanswered { .. },
         ) => Exit::NoServer,
         Some(ClientError::SeveralRegisters(_) | ClientError::Copies(_)) => Exit::SeveralRegisters,
@@ -137,21 +157,18 @@ fn exit_of(error: &anyhow::Error) -> Exit {
     }
 }
 
-const NO_SERVER_ADVICE: &str = "
-try:
-  start one: shippy serve (it stays on its own machine; shippy serve --lan opens it to the network)
-  name its address: --server HOST:PORT
-  in a container: use the server's Docker network, or --network host
-  on another machine: let UDP port 5353, multicast DNS, through both firewalls
-  is it called something else there: --name NAME";
-
 /// What to try, a line each.
 fn advice(error: &ClientError) -> String {
     match error {
         ClientError::NoServer { others, .. } if !others.is_empty() => {
             "\nleave --register out, or name one that is there".into()
         }
-        ClientError::NoServer { .. } | ClientError::Registry(_) => NO_SERVER_ADVICE.into(),
+        ClientError::Registry { source, .. } if source.is_tried_again() => {
+            "\nor name the server's address: --server HOST:PORT".into()
+        }
+        ClientError::NoServer { hints, .. } | ClientError::Registry { hints, .. } => {
+            no_server(*hints)
+        }
         ClientError::SeveralRegisters(found) => {
             let mut text = String::from("; choose one:");
             for (register, addresses) in by_register(found) {
@@ -179,6 +196,18 @@ fn advice(error: &ClientError) -> String {
         }
         _ => String::new(),
     }
+}
+
+fn no_server(hints: Hints) -> String {
+    let mut text = format!(
+        "\ntry:\n  start one: {}\n  name its address: --server HOST:PORT",
+        hints.start
+    );
+    for line in hints.reach {
+        let _ = write!(text, "\n  {line}");
+    }
+    text.push_str("\n  is it called something else there: --name NAME");
+    text
 }
 
 fn by_register(found: &[Instance]) -> Vec<(&str, String)> {

@@ -26,7 +26,7 @@ impl HealthArgs {
         let local = self.address.and_then(local_address);
         let health = self
             .client
-            .client_of(local.into_iter().collect())
+            .client_of(local.into_iter().collect())?
             .health()
             .await?;
         let word = if health.serving {

@@ -154,7 +154,7 @@ impl ListArgs {
     pub(super) async fn run(self) -> anyhow::Result<Exit> {
         let (request, output) = (self.request(), self.output);
         let is_whole = request == ListRequest::default();
-        let mut client = self.client.client();
+        let mut client = self.client.client()?;
         let mut listing = client.list(request);
         let mut printer = Printer::new(output, std::io::stdout(), terminal_width());
         while let Some(chunk) = listing.next().await.with_context(|| Cut(printer.count()))? {

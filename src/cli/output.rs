@@ -13,7 +13,7 @@ mod json;
 mod table;
 
 use csv::Rows;
-use json::{Array, write_line};
+use json::{Array, Lines};
 use table::Table;
 
 /// How consignments are printed.
@@ -53,7 +53,7 @@ pub struct Printer<W: Write> {
 enum Form {
     Table(Table),
     Json(Array),
-    Ndjson,
+    Ndjson(Lines),
     Csv(Rows),
 }
 
@@ -64,7 +64,7 @@ impl<W: Write> Printer<W> {
         let form = match format {
             Format::Table => Form::Table(Table::new(width)),
             Format::Json => Form::Json(Array::default()),
-            Format::Ndjson => Form::Ndjson,
+            Format::Ndjson => Form::Ndjson(Lines::default()),
             Format::Csv => Form::Csv(Rows::default()),
         };
         Self {
@@ -90,11 +90,7 @@ impl<W: Write> Printer<W> {
                     array.write(&mut self.out, consignment)?;
                 }
             }
-            Form::Ndjson => {
-                for consignment in chunk {
-                    write_line(&mut self.out, consignment)?;
-                }
-            }
+            Form::Ndjson(lines) => lines.write(&mut self.out, &chunk)?,
         }
         self.out.flush()
     }
@@ -115,7 +111,7 @@ impl<W: Write> Printer<W> {
             Form::Json(array) => array.finish(&mut self.out)?,
             // The header is there also when nothing else is.
             Form::Csv(rows) => rows.write(&mut self.out, &[])?,
-            Form::Table(_) | Form::Ndjson => {}
+            Form::Table(_) | Form::Ndjson(_) => {}
         }
         self.out.flush()
     }

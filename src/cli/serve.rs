@@ -1,15 +1,23 @@
 //! `shippy serve`
 
 use std::{
+    env, fs,
     io::Write as _,
     net::{IpAddr, SocketAddr},
+    path::{Path, PathBuf},
     process,
 };
 
 use anyhow::Context as _;
 use clap::{ArgMatches, Args, error::ErrorKind, parser::ValueSource};
 
-use super::{Exit, ServiceArgs, connect::parse_host, exit::UsageError, interrupt::Interrupts};
+use super::{
+    Exit, ServiceArgs,
+    connect::parse_host,
+    exit::UsageError,
+    interrupt::Interrupts,
+    tenure::{self, TenureArgs},
+};
 use crate::{
     address::Address,
     backend::StoreUrl,
@@ -22,6 +30,10 @@ use crate::{
 /// Longest announced version, in bytes, and longest id before what makes it unique: what a registry takes.
 const MAX_VERSION_BYTES: usize = 64;
 const MAX_ID_BYTES: usize = 48;
+
+const STORE_HELP: &str = "Where to keep the register: sqlite:FILE, sqlite:FOLDER/, \
+    postgres://USER@HOST/DATABASE for one that several servers share, or memory: to keep it only while the server runs \
+    [default: a file of the service's name in the user's data folder]";
 
 /// Keep a register and announce it to clients
 ///
@@ -43,19 +55,29 @@ pub(super) struct ServeArgs {
     /// Open the server to the network: the same as --address :0
     #[arg(long)]
     lan: bool,
-    /// The address to announce instead of the one listened on, for a server behind NAT or a published port
-    #[arg(long, env = "MICRO_SERVER_ADVERTISE", value_name = "HOST:PORT", value_parser = parse_host)]
-    advertise: Option<Address>,
-    /// Where to keep the register: sqlite:FILE, sqlite:FOLDER/, or memory: to keep it only while the server runs
-    /// [default: a file of the service's name in the user's data folder]
-    #[arg(long, env = "SHIPPY_STORE", value_name = "URL")]
+    /// The address to announce instead of the one listened on, for a server behind NAT or a published port; repeat it for
+    /// further ones, the best first. Port 0 stands for the port listened on
+    #[arg(
+        long,
+        env = "MICRO_SERVER_ADVERTISE",
+        value_name = "HOST:PORT",
+        value_delimiter = ',',
+        value_parser = parse_host
+    )]
+    advertise: Vec<Address>,
+    #[arg(long, env = "SHIPPY_STORE", value_name = "URL", help = STORE_HELP)]
     store: Option<String>,
+    /// A file with the URL of --store in it, which may then hold a password
+    #[arg(long, env = "SHIPPY_STORE_FILE", value_name = "PATH")]
+    store_file: Option<PathBuf>,
     /// How the announced id begins, which is made unique at each start
     #[arg(long, env = "MICRO_SERVER_ID", value_name = "ID", value_parser = parse_id)]
     id: Option<String>,
     /// The version to announce
     #[arg(long, env = "MICRO_SERVER_VERSION", value_name = "VERSION", default_value = env!("CARGO_PKG_VERSION"), value_parser = parse_version)]
     server_version: String,
+    #[command(flatten)]
+    tenure: TenureArgs,
 }
 
 /// Refuses what contradicts itself. An address that the environment sets gives way to `--lan`: what is typed counts
@@ -67,6 +89,33 @@ pub(super) fn check(matches: &ArgMatches) -> Result<(), clap::Error> {
             ErrorKind::ArgumentConflict,
             "--lan and --address both say where to listen: give one of them; to open a certain port to the network, \
              give --address :PORT\n",
+        ));
+    }
+    check_store(matches)?;
+    tenure::check(matches)
+}
+
+/// Refuses two stores, and a password where every process of the machine can read it.
+fn check_store(matches: &ArgMatches) -> Result<(), clap::Error> {
+    let (store, file) = (
+        matches.value_source("store"),
+        matches.value_source("store_file"),
+    );
+    let is_typed = |source| source == Some(ValueSource::CommandLine);
+    if is_typed(store) && is_typed(file) {
+        return Err(clap::Error::raw(
+            ErrorKind::ArgumentConflict,
+            "--store and --store-file both say where to keep the register: give one of them\n",
+        ));
+    }
+    let url = matches.get_one::<String>("store");
+    let url = url.filter(|_| is_typed(store));
+    // Where it cannot be read this is not what is wrong with it.
+    if url.is_some_and(|url| url.parse().is_ok_and(|url: StoreUrl| url.has_password())) {
+        return Err(clap::Error::raw(
+            ErrorKind::ValueValidation,
+            "--store holds a password, which every user of this machine can read there: set SHIPPY_STORE instead, or \
+             give a file with the URL as --store-file, or keep the password in ~/.pgpass\n",
         ));
     }
     Ok(())
@@ -98,42 +147,46 @@ impl ServeArgs {
             self.address.port = 0;
         }
         let name = self.service.name.clone();
-        let url = match self.store.take() {
-            Some(url) => parse_store(&url)?.named(&name),
-            None => StoreUrl::default_for(&name)?,
-        };
+        let url = self.store_url(&name)?;
+        let registry = self.service.registry(self.tenure.tenure())?;
         let listener = server::bind(&self.address).await?;
         let address = listener
             .local_addr()
             .context("could not tell the address listened on")?;
-        let opening = url.clone();
-        let store = tokio::task::spawn_blocking(move || opening.open()).await??;
+        let store = url.open(&name).await?;
         let ready = ready_line(&name, address, &url, &*store);
         let server = Server {
             listener,
-            registry: self.service.registry.open(),
+            registry,
             instance: self.instance(address, &*store),
             store,
         };
         Ok((server, ready))
     }
 
+    /// Where to keep the register. What is typed counts before what is set, and of what is set the file before the URL,
+    /// which the image sets.
+    fn store_url(&self, name: &str) -> anyhow::Result<StoreUrl> {
+        let text = match (&self.store, &self.store_file) {
+            (Some(url), Some(_)) if env::var("SHIPPY_STORE").as_ref() != Ok(url) => {
+                Some(url.clone())
+            }
+            (_, Some(path)) => Some(read_store(path)?),
+            (url, None) => url.clone(),
+        };
+        Ok(match text {
+            Some(text) => parse_store(&text)?.named(name),
+            None => StoreUrl::default_for(name)?,
+        })
+    }
+
     fn instance(self, address: SocketAddr, store: &dyn Store) -> Instance {
-        let advertised = self.advertise.map(|advertise| Address {
-            port: if advertise.port == 0 {
-                address.port()
-            } else {
-                advertise.port
-            },
-            ..advertise
-        });
+        let addresses = addresses(self.advertise, address);
         Instance {
             id: unique_id(self.id.as_deref()),
             name: self.service.name,
             version: self.server_version,
-            addresses: vec![
-                advertised.map_or_else(|| address.to_string(), |address| address.to_string()),
-            ],
+            addresses,
             register: store.register().to_owned(),
             kind: if store.is_shared() {
                 Kind::Shared
@@ -143,6 +196,24 @@ impl ServeArgs {
             tls: false,
         }
     }
+}
+
+/// Where to send clients: to the `advertised` addresses, each once, or to the one `listened` on.
+fn addresses(advertised: Vec<Address>, listened: SocketAddr) -> Vec<String> {
+    let mut addresses = Vec::new();
+    for mut address in advertised {
+        if address.port == 0 {
+            address.port = listened.port();
+        }
+        let text = address.to_string();
+        if !addresses.contains(&text) {
+            addresses.push(text);
+        }
+    }
+    if addresses.is_empty() {
+        addresses.push(listened.to_string());
+    }
+    addresses
 }
 
 /// An id that no other server process has. One and the same setting for several servers is a slip that is easily made,
@@ -179,6 +250,13 @@ fn parse_store(text: &str) -> Result<StoreUrl, UsageError> {
     })
 }
 
+/// The URL that the file at `path` holds.
+fn read_store(path: &Path) -> anyhow::Result<String> {
+    let text = fs::read_to_string(path);
+    let text = text.with_context(|| format!("could not read --store-file {}", path.display()))?;
+    Ok(text.trim().to_owned())
+}
+
 /// Waits for the first signal; from then on the next one ends the process on the spot.
 async fn first_of(mut interrupts: Interrupts) {
     let name = interrupts.next().await;
@@ -210,7 +288,12 @@ fn say_ready(line: &str, address: SocketAddr, announced: Result<(), RegistryErro
             IpAddr::V4(ip) => ip.to_string(),
             IpAddr::V6(ip) => format!("[{ip}]"),
         };
-        tracing::warn!("not announced, so clients need --server {host}:{port}: {error}");
+        let until = if error.is_tried_again() {
+            " until it is, which is tried again and again"
+        } else {
+            ""
+        };
+        tracing::warn!("not announced, so clients need --server {host}:{port}{until}: {error}");
     }
     if !address.ip().is_loopback() {
         tracing::warn!(

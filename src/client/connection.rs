@@ -18,9 +18,11 @@ use crate::{causes::chain, proto::REGISTER_KEY};
 
 /// How long one connect may take: far more than it does on a local network.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
-/// How often a silent server is pinged, and how long it may take to answer.
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
-const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often a silent server is pinged while something is expected of it, and how long it may take to answer. A server
+/// answers pings whatever else it has to do, so one that does not is cut off: streams then go on with another one
+/// within 2 s.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_millis(750);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(1);
 /// What a server may send before it is read, in bytes, for one stream and for the connection.
 const STREAM_WINDOW: u32 = 1024 * 1024;
 const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
@@ -87,8 +89,8 @@ impl OpenFailure {
         match self {
             Self::Server(reason) => Attempt::next(address, reason),
             Self::AnotherRegister(named) => Attempt::another_register(address, &named),
-            Self::Address(reason) => Attempt::Final(ClientError::Address(reason)),
-            Self::Refused(status) => Attempt::Final(ClientError::from_status(status)),
+            Self::Address(reason) => Attempt::never(address, ClientError::Address(reason)),
+            Self::Refused(status) => Attempt::never(address, ClientError::from_status(status)),
         }
     }
 }

@@ -8,7 +8,7 @@ use tonic_types::StatusExt as _;
 use crate::{
     causes::chain,
     escape::escape_control,
-    registry::{Instance, RegistryError},
+    registry::{Hints, Instance, RegistryError},
 };
 
 /// Why a call did not succeed.
@@ -28,10 +28,17 @@ pub enum ClientError {
         others: Vec<String>,
         /// How long the client looked.
         waited: Duration,
+        /// What people can try.
+        hints: Hints,
     },
     /// The registry could not be asked; the source says why.
     #[error("no server found")]
-    Registry(#[from] RegistryError),
+    Registry {
+        /// Why not.
+        source: RegistryError,
+        /// What people can try.
+        hints: Hints,
+    },
     /// Servers were found, but none answered. Whether the last of them did what it was asked is unknown.
     #[error("no server answered in {waited:.1?}: {}", joined(failures))]
     Unanswered {
@@ -104,12 +111,18 @@ impl ClientError {
     }
 }
 
+/// The text of `tonic::TimeoutExpired`.
+const TIME_IS_UP: &str = "Timeout expired";
+
 /// Whether the same call may succeed on another attempt.
 pub(super) fn is_worth_repeating(status: &Status) -> bool {
     match status.code() {
         Code::Unavailable | Code::DeadlineExceeded => true,
         Code::ResourceExhausted if status.get_details_retry_info().is_some() => true,
-        // A status with a source was made on this side of the wire: the peer went away in the middle.
+        // What tonic makes of a time that was up, at the other end too.
+        Code::Cancelled if status.message() == TIME_IS_UP => true,
+        // A status with a source was made on this side of the wire: the peer went away in the middle, or closed the
+        // connection as it had enough of us.
         _ => status.source().is_some(),
     }
 }
@@ -134,6 +147,65 @@ fn of_register(register: Option<&str>, others: &[String]) -> String {
         (Some(wanted), others) => {
             let others = others.join(", ");
             format!(", register {wanted}…, and found of that name only {others}")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use tonic_types::ErrorDetails;
+
+    use super::*;
+
+    fn broken(code: Code) -> Status {
+        let mut status = Status::new(code, "h2 protocol error");
+        let cause = io::Error::from(io::ErrorKind::BrokenPipe);
+        status.set_source(std::sync::Arc::new(cause));
+        status
+    }
+
+    #[test]
+    fn what_another_attempt_may_mend_is_repeated() {
+        let retry = ErrorDetails::with_retry_info(Some(Duration::from_millis(100)));
+        for status in [
+            Status::unavailable("stopping"),
+            Status::deadline_exceeded("not done in time"),
+            Status::cancelled("Timeout expired"),
+            Status::with_error_details(Code::ResourceExhausted, "too much to do", retry),
+            broken(Code::Unknown),
+            broken(Code::Cancelled),
+            // A GOAWAY with ENHANCE_YOUR_CALM is told so.
+            broken(Code::ResourceExhausted),
+            broken(Code::Internal),
+        ] {
+            assert!(is_worth_repeating(&status), "{status:?}");
+        }
+        let late = Status::from_error(Box::new(tonic::TimeoutExpired(())));
+        assert_eq!((late.code(), late.message()), (Code::Cancelled, TIME_IS_UP));
+    }
+
+    #[test]
+    fn what_would_be_the_same_again_is_not() {
+        for code in [
+            Code::Cancelled,
+            Code::Unknown,
+            Code::InvalidArgument,
+            Code::NotFound,
+            Code::AlreadyExists,
+            Code::PermissionDenied,
+            // As a disk that is full.
+            Code::ResourceExhausted,
+            Code::FailedPrecondition,
+            Code::Aborted,
+            Code::OutOfRange,
+            Code::Unimplemented,
+            Code::Internal,
+            Code::DataLoss,
+            Code::Unauthenticated,
+        ] {
+            assert!(!is_worth_repeating(&Status::new(code, "no")), "{code:?}");
         }
     }
 }

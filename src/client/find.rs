@@ -56,7 +56,9 @@ pub(super) async fn find(
 ) -> Result<Vec<Instance>, ClientError> {
     let begun = Instant::now();
     let mut others = BTreeSet::new();
-    let found = gather(registry.find(name), wanted, deadline, &mut others).await?;
+    let gathered = gather(registry.find(name), wanted, deadline, &mut others).await;
+    let hints = registry.hints();
+    let found = gathered.map_err(|source| ClientError::Registry { source, hints })?;
     let registers: BTreeSet<_> = found.iter().map(|instance| &instance.register).collect();
     match registers.len() {
         0 => Err(ClientError::NoServer {
@@ -65,25 +67,31 @@ pub(super) async fn find(
             register: (*wanted != Wanted::Any).then(|| wanted.text().to_owned()),
             others: others.into_iter().collect(),
             waited: begun.elapsed(),
+            hints,
         }),
         1 => without_copies(found, deadline).await,
         _ => Err(ClientError::SeveralRegisters(found)),
     }
 }
 
-/// The wanted instances; the registers of the rest are added to `others`.
+/// The wanted instances; the registers of the rest are added to `others`. A registry that is away is waited for.
 async fn gather(
     mut instances: BoxStream<'static, Result<Instance, RegistryError>>,
     wanted: &Wanted,
     mut until: Instant,
     others: &mut BTreeSet<String>,
-) -> Result<Vec<Instance>, ClientError> {
+) -> Result<Vec<Instance>, RegistryError> {
     let mut found: Vec<Instance> = Vec::new();
+    let mut away = None;
     while let Ok(Some(instance)) = timeout_at(until, instances.next()).await {
         let instance = match instance {
             Ok(instance) => instance,
             Err(_) if !found.is_empty() => continue,
-            Err(error) => return Err(error.into()),
+            Err(error) if error.is_passing() => {
+                away = Some(error);
+                continue;
+            }
+            Err(error) => return Err(error),
         };
         if !instance.register.is_empty() && !wanted.includes(&instance.register) {
             others.insert(instance.register);
@@ -97,7 +105,10 @@ async fn gather(
             None => found.push(instance),
         }
     }
-    Ok(found)
+    match away {
+        Some(error) if found.is_empty() && others.is_empty() => Err(error),
+        _ => Ok(found),
+    }
 }
 
 /// One register in one server has one server. Where two say that they are it, the one that still lives is.
@@ -113,15 +124,18 @@ async fn without_copies(
     }
     let until = deadline.min(Instant::now() + PROBE_TIMEOUT);
     let alive = join_all(found.iter().map(|instance| is_alive(instance, until))).await;
-    let living: Vec<_> = (found.into_iter().zip(alive))
-        .filter_map(|(instance, alive)| alive.then_some(instance))
+    let living: Vec<_> = (found.iter().zip(alive))
+        .filter(|(_, alive)| *alive)
+        .map(|(instance, _)| instance.clone())
         .collect();
     let places: BTreeSet<_> = living.iter().map(|instance| &instance.addresses).collect();
-    // A server that took over its predecessor's port may be known under both ids.
-    if places.len() > 1 {
-        return Err(ClientError::Copies(living));
+    match places.len() {
+        // Asking them tells what is wrong with each.
+        0 => Ok(found),
+        1 => Ok(living),
+        // A server that took over its predecessor's port may be known under both ids: that is one place.
+        _ => Err(ClientError::Copies(living)),
     }
-    Ok(living)
 }
 
 async fn is_alive(instance: &Instance, until: Instant) -> bool {

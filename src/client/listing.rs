@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, timeout_at};
 use tonic::Streaming;
 
-use super::{BACK_OFF, Client, ClientError, Failure, Service, ShippingServiceClient, error};
+use super::{Client, ClientError, Service, ShippingServiceClient, error};
 use crate::proto::{ListChunk, ListRequest, Position};
 
-/// How long a followed list may be silent at least before it is given up: two of the server's signs of life and a half.
-const FOLLOW_PATIENCE: Duration = Duration::from_secs(5);
+/// How long a followed list may be silent at least before it is given up: three of the server's signs of life.
+pub(super) const FOLLOW_PATIENCE: Duration = Duration::from_secs(5);
 
 /// A list under way.
 pub struct Listing<'c> {
@@ -48,7 +48,8 @@ impl<'c> Listing<'c> {
                 Some(stream) => stream,
                 none => none.insert(open(self.client, deadline, &self.request).await?),
             };
-            let reason = match timeout_at(deadline, stream.message()).await {
+            let until = self.client.patience().min(deadline);
+            let reason = match timeout_at(until, stream.message()).await {
                 Ok(Ok(Some(chunk))) => {
                     self.advance(&chunk);
                     return Ok(Some(chunk));
@@ -62,16 +63,7 @@ impl<'c> Listing<'c> {
                 Err(_) => "nothing came in time".into(),
             };
             self.stream = None;
-            if Instant::now() + BACK_OFF >= deadline {
-                let address = self.client.address();
-                let failure = Failure {
-                    address,
-                    reason,
-                    is_another_register: false,
-                };
-                return Err(ClientError::unanswered(vec![failure], begun.elapsed()));
-            }
-            sleep(BACK_OFF).await;
+            self.client.give_up(reason, begun, deadline).await?;
         }
         Ok(None)
     }

@@ -6,7 +6,7 @@ use futures_util::{
     stream::{self, BoxStream},
 };
 
-use super::{Instance, Kind, Registry, RegistryError};
+use super::{Hints, Instance, Kind, Registry, RegistryError};
 
 /// The servers at given addresses, whatever service they keep.
 #[derive(Debug, Clone)]
@@ -52,5 +52,12 @@ impl Registry for Fixed {
 
     fn describe(&self) -> String {
         self.addresses.join(", ")
+    }
+
+    fn hints(&self) -> Hints {
+        Hints {
+            start: "shippy serve",
+            reach: &[],
+        }
     }
 }

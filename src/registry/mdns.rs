@@ -16,7 +16,7 @@ use futures_util::{
 };
 use tokio::sync::Mutex;
 
-use crate::registry::{Instance, Registry, RegistryError};
+use crate::registry::{Hints, Instance, Registry, RegistryError};
 
 mod addresses;
 mod announce;
@@ -41,6 +41,14 @@ pub const SERVICE_TYPE: &str = "_shippy._tcp.local.";
 
 /// The UDP port of multicast DNS (RFC 6762 §3).
 pub const PORT: u16 = mdns_sd::MDNS_PORT;
+
+const HINTS: Hints = Hints {
+    start: "shippy serve (it stays on its own machine; shippy serve --lan opens it to the network)",
+    reach: &[
+        "in a container: use the server's Docker network, or --network host",
+        "on another machine: let UDP port 5353, multicast DNS, through both firewalls",
+    ],
+};
 
 /// The registry that needs no server: the local network itself.
 ///
@@ -140,5 +148,9 @@ impl Registry for Mdns {
             [] => format!("mDNS ({SERVICE_TYPE}){port} on no network interface: none is up"),
             names => format!("mDNS ({SERVICE_TYPE}){port} on {}", names.join(", ")),
         }
+    }
+
+    fn hints(&self) -> Hints {
+        HINTS
     }
 }

@@ -4,7 +4,6 @@ use std::{io, pin::pin, sync::Arc};
 
 use hyper_util::rt::TokioIo;
 use tokio::{
-    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, join},
     net::{TcpListener, TcpStream},
     sync::{Semaphore, watch},
     task::JoinSet,
@@ -14,10 +13,9 @@ use tokio::{
 use super::{
     gate::Gate,
     limits::{ACCEPT_RETRY, CONNECTIONS, OPENING_TIMEOUT, connection_builder},
+    opened::Opened,
+    workers::{Place, Workers},
 };
-
-/// What every HTTP/2 connection begins with (RFC 9113 §3.4).
-const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// What the server is to do about its connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,11 +27,16 @@ pub(super) enum Phase {
 }
 
 /// Serves connections until the phase is draining and they have ended or its time is over. Returns how many were cut.
+///
+/// # Errors
+///
+/// When the threads that serve them cannot be started.
 pub(super) async fn serve(
     listener: TcpListener,
     gate: Gate,
     phase: watch::Receiver<Phase>,
-) -> usize {
+) -> io::Result<usize> {
+    let workers = Workers::start()?;
     let mut connections = JoinSet::new();
     let room = Arc::new(Semaphore::new(CONNECTIONS));
     let mut stop = phase.clone();
@@ -50,18 +53,20 @@ pub(super) async fn serve(
             Some(_) = connections.join_next() => {}
             (permit, accepted) = accepted => match accepted {
                 Ok((stream, _)) => {
-                    let connection = connection(stream, gate.clone(), phase.clone());
-                    connections.spawn(async move {
-                        let _permit = permit;
+                    let Place { runtime, busy } = workers.place();
+                    let connection = connection(stream.into_std(), gate.clone(), phase.clone());
+                    let connection = async move {
+                        let _held = (permit, busy);
                         connection.await;
-                    });
+                    };
+                    connections.spawn_on(connection, &runtime);
                 }
                 Err(error) => pause_after(&error).await,
             }
         }
     }
     drop(listener);
-    drain(connections, &phase).await
+    Ok(drain(connections, &phase).await)
 }
 
 async fn draining(phase: &mut watch::Receiver<Phase>) {
@@ -93,13 +98,22 @@ async fn drain(mut connections: JoinSet<()>, phase: &watch::Receiver<Phase>) -> 
 }
 
 /// One connection's life. TLS would be negotiated here, before the first byte of HTTP.
-async fn connection(stream: TcpStream, gate: Gate, mut phase: watch::Receiver<Phase>) {
+async fn connection(
+    stream: io::Result<std::net::TcpStream>,
+    gate: Gate,
+    mut phase: watch::Receiver<Phase>,
+) {
+    // It was accepted on another thread, and is to be watched by this one's runtime.
+    let stream = match stream.and_then(TcpStream::from_std) {
+        Ok(stream) => stream,
+        Err(error) => return tracing::warn!("could not serve a connection: {error}"),
+    };
     // Replies are small and complete: waiting to fill a segment would only delay them.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!("could not set TCP_NODELAY: {error}");
     }
     let opened = tokio::select! {
-        opened = timeout(OPENING_TIMEOUT, open(stream)) => opened,
+        opened = timeout(OPENING_TIMEOUT, Opened::new(stream)) => opened,
         // Nothing is under way that a drain would have to wait for.
         () = draining(&mut phase) => return,
     };
@@ -116,23 +130,4 @@ async fn connection(stream: TcpStream, gate: Gate, mut phase: watch::Receiver<Ph
     if let Err(error) = result {
         tracing::debug!("a connection ended: {error}");
     }
-}
-
-/// Waits for the peer to say that it speaks HTTP/2; `None` when it says something else, or goes away. hyper would wait
-/// for it without an end, and a peer could hold the connection, and every drain, with a single byte.
-async fn open(stream: TcpStream) -> Option<impl AsyncRead + AsyncWrite + Unpin> {
-    let (mut reader, writer) = stream.into_split();
-    let mut said = [0; PREFACE.len()];
-    let mut length = 0;
-    while length < said.len() {
-        length += match reader.read(&mut said[length..]).await {
-            Ok(count) if count > 0 => count,
-            _ => return None,
-        };
-        // Whoever speaks something else is let go at once, however little it says.
-        if !PREFACE.starts_with(&said[..length]) {
-            return None;
-        }
-    }
-    Some(join(PREFACE.as_slice().chain(reader), writer))
 }

@@ -21,7 +21,7 @@ use tokio::{
 };
 use tower_service::Service as _;
 
-use super::limits::{LISTS, REPLY_PIECE, REQUEST_TIMEOUT, REQUESTS, WHOLE_REPLIES};
+use super::limits::{LISTS, LOADS, REPLY_PIECE, REQUEST_TIMEOUT, REQUESTS, WHOLE_REPLIES};
 use crate::{
     proto::{REGISTER_KEY, SERVICE, SERVICE_ALIAS},
     service,
@@ -39,6 +39,7 @@ pub(super) struct Gate {
 #[derive(Clone)]
 struct Room {
     lists: Arc<Semaphore>,
+    loads: Arc<Semaphore>,
     whole_replies: Arc<Semaphore>,
     others: Arc<Semaphore>,
 }
@@ -47,6 +48,7 @@ impl Room {
     fn new() -> Self {
         Self {
             lists: Arc::new(Semaphore::new(LISTS)),
+            loads: Arc::new(Semaphore::new(LOADS)),
             whole_replies: Arc::new(Semaphore::new(WHOLE_REPLIES)),
             others: Arc::new(Semaphore::new(REQUESTS)),
         }
@@ -55,10 +57,12 @@ impl Room {
     /// A place for a request to `path`; `None` when there is none. Readers wait for theirs, as others read on; a writer
     /// is told to come again, so that what waits is in the writers' memory.
     async fn take(&self, path: &str) -> Option<OwnedSemaphorePermit> {
+        let now = |places: &Arc<Semaphore>| Arc::clone(places).try_acquire_owned().ok();
         let readers = match path.rsplit('/').next() {
             Some("ListConsignments") => &self.lists,
             Some("GetConsignments") => &self.whole_replies,
-            _ => return Arc::clone(&self.others).try_acquire_owned().ok(),
+            Some("CreateConsignments") => return now(&self.loads),
+            _ => return now(&self.others),
         };
         let place = Arc::clone(readers).acquire_owned();
         timeout(REQUEST_TIMEOUT, place).await.ok()?.ok()

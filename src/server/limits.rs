@@ -16,6 +16,8 @@ pub(super) const BACKLOG: i32 = 1_024;
 /// Requests at work at once, over all connections, each with a message of up to [`MESSAGE_BYTES`]. A commit serves
 /// some hundreds at once; past this the server answers that it has too much to do.
 pub(super) const REQUESTS: usize = 1_024;
+/// Bulk loads at once. Each may have sent [`STREAM_WINDOW`] that is not looked at yet.
+pub(super) const LOADS: usize = 64;
 /// Lists being read at once. One that is not read on holds a chunk and [`SEND_BUFFER`].
 pub(super) const LISTS: usize = 256;
 /// Replies to `GetConsignments` being read at once. One that is not read on holds all of its up to 4 MiB, several times

@@ -2,28 +2,32 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bytes::Bytes;
-use tokio::sync::watch;
+use tokio::{sync::watch, task::JoinHandle};
 use tonic::Status;
 
 use super::statuses::status;
 use crate::{
-    consignment,
-    proto::ListChunk,
-    store::{Receipt, Scan, Store, StoreError, StoredConsignment},
+    proto::{CHUNK_BYTES, CHUNK_RECORDS, ListChunk},
+    store::{Page, Scan, Store, StoreError},
 };
 
 /// How long a followed list stays silent at most: well below the shortest time after which a client gives up.
-const HEARTBEAT: Duration = Duration::from_secs(2);
+const HEARTBEAT: Duration = Duration::from_millis(1_500);
 
 /// What a list still has to send.
 pub(super) struct Pages {
     store: Arc<dyn Store>,
+    /// What has not been asked of the store.
     scan: Scan,
     remaining: usize,
     /// Present when it goes on after what was stored when it began.
     follower: Option<Follower>,
     state: State,
+    /// What was read and not sent.
+    chunks: std::vec::IntoIter<ListChunk>,
+    /// The page after it. It is read while the one before is sent, and never more than this one, so what a list keeps
+    /// does not grow when its receiver is slow.
+    ahead: Option<JoinHandle<Result<Page, StoreError>>>,
 }
 
 /// How far a list has come.
@@ -31,7 +35,7 @@ pub(super) struct Pages {
 enum State {
     /// There is more to read.
     Reading,
-    /// All that was stored has been sent; it waits for more.
+    /// All that was stored has been read; it waits for more.
     CaughtUp,
     Done,
 }
@@ -72,20 +76,44 @@ impl Pages {
             remaining: limit,
             follower,
             state: State::Reading,
+            chunks: Vec::new().into_iter(),
+            ahead: None,
         }
     }
 
     /// The next chunk. There is always one, so that its receiver learns how far the register was searched.
     pub(super) async fn next(&mut self) -> Result<Option<ListChunk>, Status> {
+        if let Some(chunk) = self.chunks.next() {
+            return Ok(Some(chunk));
+        }
         if let (State::CaughtUp, Some(follower)) = (self.state, &mut self.follower) {
             self.scan.through = follower.next(self.scan.after).await?;
         }
         if self.state == State::Done {
             return Ok(None);
         }
-        self.scan.limit = self.remaining;
-        let page = self.store.scan(&self.scan).await;
-        let page = page.map_err(|error| status(&error))?;
+        let page = self.read().await?;
+        self.pass(&page);
+        if self.state == State::Reading {
+            self.read_ahead();
+        }
+        self.chunks = chunks(&page).into_iter();
+        Ok(self.chunks.next())
+    }
+
+    /// The next page, which may be on its way.
+    async fn read(&mut self) -> Result<Page, Status> {
+        let page = if let Some(page) = self.ahead.take() {
+            (page.await).unwrap_or_else(|panic| Err(StoreError::Engine(Arc::new(panic))))
+        } else {
+            self.scan.limit = self.remaining;
+            self.store.scan(&self.scan).await
+        };
+        page.map_err(|error| status(&error))
+    }
+
+    /// Goes on after `page`.
+    fn pass(&mut self, page: &Page) {
         self.remaining -= page.records.len();
         if self.scan.newest_first {
             self.scan.through = page.through.saturating_sub(1);
@@ -98,17 +126,37 @@ impl Pages {
             Some(_) => State::CaughtUp,
             None => State::Done,
         };
-        Ok(Some(ListChunk {
-            consignments: page.records.iter().map(encode).collect(),
-            through_sequence: page.through,
-        }))
+    }
+
+    /// Lets the next page be read meanwhile. A task does so, as a scan that waits for its turn must not keep it while
+    /// nobody looks: its receiver may be slow.
+    fn read_ahead(&mut self) {
+        self.scan.limit = self.remaining;
+        let (store, scan) = (Arc::clone(&self.store), self.scan.clone());
+        self.ahead = Some(tokio::spawn(async move { store.scan(&scan).await }));
     }
 }
 
-fn encode(record: &StoredConsignment) -> Bytes {
-    let Receipt {
-        sequence,
-        created_at,
-    } = record.receipt;
-    consignment::with_server_fields(&record.body, sequence, consignment::timestamp(created_at))
+/// `page` in chunks, at least one.
+fn chunks(page: &Page) -> Vec<ListChunk> {
+    let mut left = page.records.len();
+    let mut chunks = Vec::new();
+    let mut chunk = ListChunk::default();
+    let mut bytes = 0;
+    for (sequence, encoded) in page.records.listed() {
+        if bytes >= CHUNK_BYTES || chunk.consignments.len() == CHUNK_RECORDS {
+            chunks.push(std::mem::take(&mut chunk));
+            bytes = 0;
+        }
+        if chunk.consignments.is_empty() {
+            chunk.consignments.reserve_exact(left.min(CHUNK_RECORDS));
+        }
+        left -= 1;
+        bytes += encoded.len();
+        chunk.through_sequence = sequence;
+        chunk.consignments.push(encoded);
+    }
+    chunk.through_sequence = page.through;
+    chunks.push(chunk);
+    chunks
 }

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Most violations named in one reply: they travel in the trailers, whose size peers limit, often to 16 KiB.
-const MAX_VIOLATIONS: usize = 10;
+pub(super) const MAX_VIOLATIONS: usize = 10;
 /// When to try again after the server had too much to do: long enough for some commits.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
 
@@ -69,6 +69,12 @@ pub(super) fn status(error: &StoreError) -> Status {
         StoreError::Busy => return overloaded(),
         StoreError::Closed => {
             return Status::unavailable("the server is stopping: try another, or again shortly");
+        }
+        // The store has said so once, and says when that is over.
+        StoreError::Unreachable(_) => {
+            return Status::unavailable(
+                "the server does not reach its database at the moment: try another, or again shortly",
+            );
         }
         _ => tracing::error!("{}", chain(error)),
     }

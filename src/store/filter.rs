@@ -1,9 +1,6 @@
 //! Which consignments a scan is after.
 
-use prost::{DecodeError, Message as _};
-
-use super::StoredConsignment;
-use crate::proto::Consignment;
+use super::texts::{Kind, MalformedBody, each_text};
 
 /// Conditions that a consignment must all meet; none of them set, every one does.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -29,43 +26,35 @@ impl Filter {
         *self == Self::default()
     }
 
-    /// Whether `record` meets it.
+    /// Whether a record meets it that was stored at `created_at`, in microseconds since the Unix epoch, with this body.
     ///
     /// # Errors
     ///
-    /// When the record's body is no consignment, and a condition asks what it holds.
-    pub fn admits(&self, record: &StoredConsignment) -> Result<bool, DecodeError> {
-        let created_at = record.receipt.created_at;
+    /// When the body is no consignment, and a condition asks what it holds.
+    pub fn admits(&self, created_at: i64, body: &[u8]) -> Result<bool, MalformedBody> {
         if self.created_from.is_some_and(|from| created_at < from)
             || self.created_until.is_some_and(|until| created_at >= until)
         {
             return Ok(false);
         }
-        let texts = [
-            &self.vessel_id,
-            &self.customer_id,
-            &self.user_id,
-            &self.origin,
-        ];
-        if texts.iter().all(|text| text.is_none()) {
-            return Ok(true);
+        let mut is_met = self.texts().map(|(_, wanted)| wanted.is_none());
+        if is_met != [true; 4] {
+            each_text(body, |kind, text| {
+                for (is_met, (of, wanted)) in is_met.iter_mut().zip(self.texts()) {
+                    *is_met |= of == kind && wanted == Some(text);
+                }
+            })?;
         }
-        Ok(self.admits_texts(&Consignment::decode(record.body.clone())?))
+        Ok(is_met == [true; 4])
     }
 
-    fn admits_texts(&self, consignment: &Consignment) -> bool {
-        let is_met =
-            |wanted: &Option<String>, has: &dyn Fn(&str) -> bool| wanted.as_deref().is_none_or(has);
-        let containers = &consignment.containers;
-        is_met(&self.vessel_id, &|id| consignment.vessel_id == id)
-            && is_met(&self.customer_id, &|id| {
-                containers.iter().any(|one| one.customer_id == id)
-            })
-            && is_met(&self.user_id, &|id| {
-                containers.iter().any(|one| one.user_id == id)
-            })
-            && is_met(&self.origin, &|place| {
-                containers.iter().any(|one| one.origin == place)
-            })
+    /// Which text each condition wants, if it is set.
+    pub(super) fn texts(&self) -> [(Kind, Option<&str>); 4] {
+        [
+            (Kind::Vessel, self.vessel_id.as_deref()),
+            (Kind::Customer, self.customer_id.as_deref()),
+            (Kind::User, self.user_id.as_deref()),
+            (Kind::Origin, self.origin.as_deref()),
+        ]
     }
 }

@@ -141,7 +141,8 @@ impl Store for MemoryStore {
                 if !page.has_room() {
                     break;
                 }
-                page.offer(records.by_sequence[index].clone())
+                let record = &records.by_sequence[index];
+                page.offer(record.receipt, &record.body)
                     .map_err(|error| StoreError::Damaged(Arc::new(error)))?;
             }
             Ok(page.finish())

@@ -4,49 +4,35 @@
 //! database, and readers have connections of their own. WAL with `synchronous=FULL`: a commit returns after its
 //! fsync (<https://www.sqlite.org/pragma.html#pragma_synchronous>).
 
-use std::{
-    path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{path::Path, sync::Arc};
 
 use async_trait::async_trait;
-use prost::DecodeError;
-use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, Row, ffi, types::Type};
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use rusqlite::{ErrorCode, Row, ffi};
+use tokio::sync::watch;
 
-use self::{
-    connect::connect,
-    writer::{Append, Task},
-};
+use self::{index::Index, readers::Readers};
 use super::{
-    Condition, NewConsignment, OpenError, Outcome, Page, PageBuilder, Receipt, Scan, Store,
-    StoreError, StoredConsignment,
+    Condition, NewConsignment, OpenError, Outcome, Page, Receipt, Scan, Store, StoreError,
+    StoredConsignment, queue::Queue,
 };
 
 mod checkpoint;
 mod connect;
+mod index;
 mod open;
+mod readers;
+mod scan;
 mod writer;
-
-/// What may wait for the writer, in bytes: several seconds of the fastest disk's work, and a bound on memory.
-const QUEUE_BYTES: usize = 32 * 1024 * 1024;
-/// What a waiting consignment takes beside its text: its queue entry, its ids and its reply.
-const QUEUE_OVERHEAD_BYTES: usize = 256;
-/// Readers at work at once; more would only share the same cores and each keeps a page cache.
-const READERS: u32 = 4;
-/// Each reader's page cache in KiB. A list reads each page once, so a larger one would only hold memory.
-const READER_CACHE_KIB: i64 = 512;
 
 /// A register in one SQLite file.
 #[derive(Debug)]
 pub struct SqliteStore {
     register: String,
-    tasks: mpsc::UnboundedSender<Task>,
-    /// Bounds what waits in `tasks`.
-    queue: Arc<Semaphore>,
+    queue: Queue,
     newest: watch::Receiver<u64>,
     condition: watch::Receiver<Condition>,
     readers: Arc<Readers>,
+    index: Arc<Index>,
 }
 
 impl SqliteStore {
@@ -57,34 +43,49 @@ impl SqliteStore {
     ///
     /// [`OpenError`]; nothing of what is at `path` has been changed then.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
-        let opened = open::open(path)?;
+        Self::open_with(path, index::SEGMENT_ROWS)
+    }
+
+    /// The same with segments of the filter index of at most `rows` records.
+    fn open_with(path: &Path, rows: u32) -> Result<Self, OpenError> {
+        let mut opened = open::open(path)?;
         let (condition_sender, condition) = watch::channel(Condition::Good);
-        let (tasks, queue) = mpsc::unbounded_channel();
+        let (queue, tasks) = Queue::new();
         let (newest_sender, newest) = watch::channel(opened.last_sequence);
-        let readers = Readers::new(opened.path.clone());
         let engine = |cause| OpenError::Engine {
             path: path.to_owned(),
             cause,
         };
-        let checkpointer =
-            checkpoint::start(&opened.path, condition_sender.clone()).map_err(engine)?;
+        let readers = Readers::new(opened.path.clone());
+        let connection = &mut opened.connection;
+        let checkpointer = checkpoint::start(&opened.path, connection, condition_sender.clone())
+            .map_err(engine)?;
         writer::start(
             opened.connection,
             opened.lock,
             checkpointer,
             newest_sender,
             condition_sender,
-            queue,
+            tasks,
         )
         .map_err(engine)?;
+        let index = Index::start(&opened.path, &opened.register, newest.clone(), rows);
+        let index = Arc::new(index.map_err(engine)?);
         Ok(Self {
             register: opened.register,
-            tasks,
-            queue: Arc::new(Semaphore::new(QUEUE_BYTES)),
+            queue,
             newest,
             condition,
             readers: Arc::new(readers),
+            index,
         })
+    }
+}
+
+/// Two threads must never write one index, so its thread ends before the writer lets go of the register's lock.
+impl Drop for SqliteStore {
+    fn drop(&mut self) {
+        self.index.end();
     }
 }
 
@@ -99,30 +100,13 @@ impl Store for SqliteStore {
     }
 
     async fn append(&self, batch: Vec<NewConsignment>) -> Result<Vec<Outcome>, StoreError> {
-        let bytes: usize = (batch.iter())
-            .map(|new| new.body.len() + QUEUE_OVERHEAD_BYTES)
-            .sum();
-        let permits = u32::try_from(bytes.min(QUEUE_BYTES)).unwrap_or(u32::MAX);
-        let room = Arc::clone(&self.queue)
-            .try_acquire_many_owned(permits)
-            .map_err(|_| StoreError::Busy)?;
-        let (reply, answer) = oneshot::channel();
-        self.tasks
-            .send(Task::Append(Append { batch, reply, room }))
-            .map_err(|_| StoreError::Closed)?;
-        answer.await.unwrap_or(Err(StoreError::Closed))
+        self.queue.append(batch).await
     }
 
     async fn scan(&self, scan: &Scan) -> Result<Page, StoreError> {
-        let scan = scan.clone();
+        let (scan, index) = (scan.clone(), Arc::clone(&self.index));
         Arc::clone(&self.readers)
-            .read(move |connection| {
-                if scan.ids.is_empty() {
-                    scan_range(connection, &scan)
-                } else {
-                    scan_ids(connection, &scan)
-                }
-            })
+            .read(move |reader| scan::scan(reader, &index, &scan))
             .await
     }
 
@@ -141,120 +125,11 @@ impl Store for SqliteStore {
     async fn close(&self) {
         // The writer is the last to let go of the file, so that it takes the log away.
         self.readers.close().await;
-        let (reply, closed) = oneshot::channel();
-        if self.tasks.send(Task::Close(reply)).is_ok() {
-            // An error says that the writer has ended, which is what was asked.
-            let _ = closed.await;
-        }
+        let index = Arc::clone(&self.index);
+        // An error says that the runtime is going, and the store then ends the thread when it is dropped.
+        let _ = tokio::task::spawn_blocking(move || index.end()).await;
+        self.queue.close().await;
     }
-}
-
-/// Connections that only read, each used by one scan at a time.
-#[derive(Debug)]
-struct Readers {
-    path: PathBuf,
-    idle: Mutex<Vec<Connection>>,
-    permits: Arc<Semaphore>,
-}
-
-impl Readers {
-    fn new(path: PathBuf) -> Self {
-        Self {
-            path,
-            idle: Mutex::default(),
-            permits: Arc::new(Semaphore::new(READERS as usize)),
-        }
-    }
-
-    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    async fn read<T: Send + 'static>(
-        self: Arc<Self>,
-        act: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
-    ) -> Result<T, StoreError> {
-        let permit = Arc::clone(&self.permits).acquire_owned().await;
-        let permit = permit.map_err(|_| StoreError::Closed)?;
-        tokio::task::spawn_blocking(move || {
-            // The scan goes on when nobody waits for it any more, so it keeps the permit itself.
-            let _permit = permit;
-            let idle = self.idle().pop();
-            let connection = idle.map_or_else(|| self.connect(), Ok)?;
-            let result = act(&connection);
-            self.idle().push(connection);
-            result
-        })
-        .await
-        .map_err(|panic| StoreError::Engine(Arc::new(panic)))?
-        .map_err(store_error)
-    }
-
-    /// Waits for the scans under way and refuses those that come later.
-    async fn close(&self) {
-        let all = self.permits.acquire_many(READERS).await;
-        self.permits.close();
-        drop(all);
-        self.idle().clear();
-    }
-
-    fn connect(&self) -> rusqlite::Result<Connection> {
-        let connection = connect(&self.path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-        connection.pragma_update(None, "query_only", true)?;
-        connection.pragma_update(None, "cache_size", -READER_CACHE_KIB)?;
-        Ok(connection)
-    }
-}
-
-fn scan_range(connection: &Connection, scan: &Scan) -> rusqlite::Result<Page> {
-    let mut select = connection.prepare_cached(if scan.newest_first {
-        "SELECT sequence, created_at, body FROM consignment
-         WHERE sequence > ?1 AND sequence <= ?2 ORDER BY sequence DESC"
-    } else {
-        "SELECT sequence, created_at, body FROM consignment
-         WHERE sequence > ?1 AND sequence <= ?2 ORDER BY sequence"
-    })?;
-    // What SQLite cannot count to is past every end.
-    let [after, through] = [scan.after, scan.through].map(|s| i64::try_from(s).unwrap_or(i64::MAX));
-    let mut rows = select.query((after, through))?;
-    let mut page = PageBuilder::new(scan);
-    while let Some(row) = rows.next()? {
-        if !page.has_room() {
-            break;
-        }
-        page.offer(record(row)?).map_err(damaged)?;
-    }
-    Ok(page.finish())
-}
-
-fn scan_ids(connection: &Connection, scan: &Scan) -> rusqlite::Result<Page> {
-    let mut find = connection.prepare_cached("SELECT sequence FROM consignment WHERE id = ?1")?;
-    let mut select = connection
-        .prepare_cached("SELECT sequence, created_at, body FROM consignment WHERE sequence = ?1")?;
-    let mut sequences = Vec::new();
-    for id in &scan.ids {
-        let sequence: Option<u64> = find.query_row([id], |row| row.get(0)).optional()?;
-        sequences.extend(sequence.filter(|&s| s > scan.after && s <= scan.through));
-    }
-    sequences.sort_unstable();
-    sequences.dedup();
-    if scan.newest_first {
-        sequences.reverse();
-    }
-    let mut page = PageBuilder::new(scan);
-    for sequence in sequences {
-        if !page.has_room() {
-            break;
-        }
-        page.offer(select.query_row([sequence], record)?)
-            .map_err(damaged)?;
-    }
-    Ok(page.finish())
-}
-
-/// A body that is no consignment, as the engine would tell it.
-fn damaged(error: DecodeError) -> rusqlite::Error {
-    rusqlite::Error::FromSqlConversionFailure(2, Type::Blob, Box::new(error))
 }
 
 fn record(row: &Row<'_>) -> rusqlite::Result<StoredConsignment> {

@@ -4,7 +4,9 @@ use std::path::Path;
 
 use crate::support::{Server, run, shippy};
 
+mod advertise;
 mod bad_input;
+mod create;
 mod exits;
 mod follow;
 mod formats;

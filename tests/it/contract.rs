@@ -12,6 +12,7 @@ mod follow;
 mod health;
 mod limits;
 mod list;
+mod load;
 mod raw;
 mod replies;
 mod sameness;

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use prost::Message as _;
 use shippy::{
-    consignment::{canonical, new_id, with_server_fields},
+    consignment::{canonical, micros, new_id, write_server_fields},
     proto::{
         Consignment, Container, ListRequest, Position,
         shipping_service_client::ShippingServiceClient,
@@ -34,17 +34,22 @@ const LONGEST_LIFE_MILLIS: u64 = 400;
 const FULL_CHECK_EVERY: u64 = 10;
 
 /// A number from the environment.
-fn setting(name: &str) -> Option<u64> {
+pub(crate) fn setting(name: &str) -> Option<u64> {
     let text = env::var(name).ok()?;
     Some(text.parse().unwrap_or_else(|_| panic!("{name}={text}")))
 }
 
 /// Choices that a seed repeats (`SplitMix64`).
-struct Dice(u64);
+pub(crate) struct Dice(u64);
 
 impl Dice {
+    /// Those that `seed` says.
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
     /// One of 0 to `sides` - 1.
-    fn roll(&mut self, sides: u64) -> u64 {
+    pub(crate) fn roll(&mut self, sides: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -153,7 +158,8 @@ async fn check(server: &Server, known: &Shared, after: u64) -> u64 {
         last += 1;
         assert_eq!(consignment.sequence, last, "gapless");
         let body = encoding(&consignment);
-        let whole = with_server_fields(&body, last, consignment.created_at.unwrap());
+        let mut whole = body.to_vec();
+        write_server_fields(&mut whole, last, micros(&consignment.created_at.unwrap()));
         assert_eq!(listed, whole, "byte for byte");
         assert!(
             known.contents.contains(&body),
@@ -241,7 +247,8 @@ fn a_killed_server_leaves_its_log_and_the_next_start_reads_it() {
     assert!(!log.exists(), "a server that ends by itself leaves none");
 }
 
-fn own_seed() -> u64 {
+/// Another seed each time.
+pub(crate) fn own_seed() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     u64::try_from(now.as_micros()).unwrap()
 }

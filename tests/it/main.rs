@@ -1,14 +1,20 @@
 //! What the whole of shippy does, tested from outside.
 
 mod cli;
+mod compose;
 mod contract;
+mod followed;
 mod fsync;
 mod image;
+mod index;
 mod kill;
 mod lifecycle;
 mod mdns;
 mod mounts;
 mod network;
+mod postgres;
+mod registry;
+mod replicas;
 mod running;
 mod serve;
 mod stock_client;

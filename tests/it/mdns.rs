@@ -14,7 +14,7 @@ use uuid::Uuid;
 mod namespaces;
 
 /// Not 5353: what these tests say is for them alone.
-const PORT: u16 = 25_353;
+pub(crate) const PORT: u16 = 25_353;
 /// How long a thing that happens within milliseconds may take on a machine that is busy.
 const SOON: Duration = Duration::from_secs(5);
 /// How long to wait for what must not come. A server that is there answers in a hundredth of it.
@@ -109,6 +109,22 @@ async fn a_withdrawn_server_is_not_found() {
     first(&Mdns::on_loopback(PORT), &announced.name)
         .await
         .unwrap();
+}
+
+#[tokio::test]
+async fn a_server_that_comes_and_goes_is_found_by_those_who_wait_for_it() {
+    let server = Mdns::on_loopback(PORT);
+    let announced = instance(&["127.0.0.1:50051"]);
+    let client = Mdns::on_loopback(PORT);
+    for _ in 0..3 {
+        let mut search = client.find(&announced.name);
+        // Long enough for the browse to run, which remembers what it has heard.
+        assert!(tokio::time::timeout(NEVER, search.next()).await.is_err());
+        server.announce(&announced).await.unwrap();
+        let found = tokio::time::timeout(SOON, search.next()).await;
+        assert_eq!(found.expect("found soon").unwrap().unwrap(), announced);
+        server.withdraw().await.unwrap();
+    }
 }
 
 #[tokio::test]

@@ -1,8 +1,13 @@
 //! Commands that a test does something to while they run.
 
 use std::{
-    io::Read,
+    io::{BufRead as _, BufReader, Read},
     process::{Child, Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread::{self, JoinHandle},
 };
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -60,6 +65,66 @@ impl Drop for Running {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// A command under way and what it has printed.
+pub(crate) struct Printing {
+    running: Running,
+    printed: JoinHandle<String>,
+    lines: Arc<AtomicUsize>,
+}
+
+impl Printing {
+    /// Starts `command`.
+    pub(crate) fn start(command: &mut Command) -> Self {
+        let mut running = Running::start(command);
+        let stdout = BufReader::new(running.child.stdout.take().unwrap());
+        let lines = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&lines);
+        let printed = thread::spawn(move || {
+            let mut printed = String::new();
+            for line in stdout.lines() {
+                printed.push_str(&line.unwrap());
+                printed.push('\n');
+                count.fetch_add(1, Ordering::Relaxed);
+            }
+            printed
+        });
+        Self {
+            running,
+            printed,
+            lines,
+        }
+    }
+
+    /// How many lines it has printed.
+    pub(crate) fn lines(&self) -> usize {
+        self.lines.load(Ordering::Relaxed)
+    }
+
+    /// Waits until there are as many.
+    #[track_caller]
+    pub(crate) fn await_lines(&self, lines: usize) {
+        eventually("more lines", || (self.lines() >= lines).then_some(()));
+    }
+
+    /// How it ended by itself, and what it had printed.
+    pub(crate) fn end(self) -> (Ran, String) {
+        (self.running.end(), self.printed.join().unwrap())
+    }
+
+    /// Whether it has not ended.
+    pub(crate) fn is_under_way(&mut self) -> bool {
+        self.running.child.try_wait().unwrap().is_none()
+    }
+
+    /// Ends it by Ctrl-C, which is how it is to end; what it had printed.
+    pub(crate) fn interrupt(self) -> String {
+        self.running.signal(Signal::INT);
+        let (ran, printed) = self.end();
+        ran.exits(0);
+        printed
     }
 }
 

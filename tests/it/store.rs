@@ -4,12 +4,41 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use shippy::store::{
-    Filter, NewConsignment, OpenError, Scan, Store, StoredConsignment, memory::MemoryStore,
+    Filter, NewConsignment, OpenError, Scan, Store, StoredConsignment,
+    memory::MemoryStore,
+    postgres::{PostgresStore, PostgresUrl},
     sqlite::SqliteStore,
 };
 use tempfile::TempDir;
 
-use crate::support::{eventually, folder};
+use crate::support::{eventually, folder, own_name, postgres::Cluster};
+
+/// A test that each store is to pass, as tests of that name for each of them.
+macro_rules! on_each_store {
+    ($(async fn $name:ident($subject:ident: Subject) $body:block)+) => {$(
+        mod $name {
+            use super::*;
+
+            async fn check(#[allow(unused_mut, reason = "few open it again")] mut $subject: Subject) $body
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+            async fn in_memory() {
+                check(Subject::memory()).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+            async fn in_a_file() {
+                check(Subject::sqlite()).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+            #[ignore = "needs PostgreSQL"]
+            async fn in_postgresql() {
+                check(Subject::postgres().await).await;
+            }
+        }
+    )+};
+}
 
 mod log;
 mod model;
@@ -19,30 +48,62 @@ mod writing;
 /// A store, and how to close and open it again.
 struct Subject {
     store: Arc<dyn Store>,
-    /// Where its file is, if it has one.
-    home: Option<TempDir>,
+    home: Home,
+}
+
+/// Where a store keeps its register.
+enum Home {
+    /// Nowhere.
+    Memory,
+    /// In a file here.
+    Folder(TempDir),
+    /// In a database, under a name.
+    Database { cluster: Arc<Cluster>, name: String },
 }
 
 impl Subject {
     fn memory() -> Self {
-        let store = Arc::new(MemoryStore::new());
-        Self { store, home: None }
+        Self {
+            store: Arc::new(MemoryStore::new()),
+            home: Home::Memory,
+        }
     }
 
     fn sqlite() -> Self {
         let home = folder();
         Self {
-            store: Self::open(&home),
-            home: Some(home),
+            store: Self::open_file(&home),
+            home: Home::Folder(home),
         }
     }
 
-    fn both() -> [Self; 2] {
-        [Self::memory(), Self::sqlite()]
+    async fn postgres() -> Self {
+        let (cluster, name) = (Cluster::shared(), own_name());
+        Self {
+            store: Self::open_database(&cluster, &name).await,
+            home: Home::Database { cluster, name },
+        }
+    }
+
+    /// The folder of its file.
+    fn folder(&self) -> &TempDir {
+        match &self.home {
+            Home::Folder(folder) => folder,
+            _ => panic!("it is not in a file"),
+        }
+    }
+
+    fn is_kept(&self) -> bool {
+        !matches!(self.home, Home::Memory)
+    }
+
+    async fn open_database(cluster: &Cluster, name: &str) -> Arc<dyn Store> {
+        let url: PostgresUrl = cluster.url("postgres").parse().unwrap();
+        Arc::new(PostgresStore::open(&url, name).await.unwrap())
     }
 
     /// A process that another test has just begun still holds, up to its exec, what was open here: the lock, too.
-    fn open(home: &TempDir) -> Arc<dyn Store> {
+    fn open_file(home: &TempDir) -> Arc<dyn Store> {
         let path = home.path().join("register.db");
         eventually("the lock", || match SqliteStore::open(&path) {
             Err(OpenError::InUse(_)) => None,
@@ -52,9 +113,15 @@ impl Subject {
 
     /// Closes it and opens it again, if it outlives its closing.
     async fn reopen(&mut self) {
-        if let Some(home) = &self.home {
+        if self.is_kept() {
             self.store.close().await;
-            self.store = Self::open(home);
+        }
+        match &self.home {
+            Home::Memory => {}
+            Home::Folder(home) => self.store = Self::open_file(home),
+            Home::Database { cluster, name } => {
+                self.store = Self::open_database(cluster, name).await;
+            }
         }
     }
 }
@@ -82,7 +149,7 @@ async fn read(store: &dyn Store, mut scan: Scan) -> Vec<StoredConsignment> {
     let mut records = Vec::new();
     loop {
         let page = store.scan(&scan).await.unwrap();
-        records.extend(page.records);
+        records.extend(page.records.iter());
         if page.is_last {
             return records;
         }

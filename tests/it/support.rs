@@ -6,7 +6,11 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Output, Stdio},
-    sync::mpsc,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+        mpsc,
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -16,8 +20,14 @@ use shippy::proto::shipping_service_client::ShippingServiceClient;
 use tempfile::TempDir;
 use tonic::transport::{Channel, Endpoint};
 
+use self::postgres::Cluster;
+
+pub(crate) mod consul;
+pub(crate) mod etcd;
 pub(crate) mod host;
+pub(crate) mod http;
 pub(crate) mod namespace;
+pub(crate) mod postgres;
 
 /// How long a thing that takes milliseconds may take on a machine that is busy.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
@@ -33,7 +43,7 @@ pub(crate) fn shippy(home: &Path) -> Command {
 pub(crate) fn unconfigured(command: &mut Command, home: &Path) {
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
-        let prefixes = ["MICRO_", "SHIPPY_", "XDG_"];
+        let prefixes = ["CONSUL_", "MICRO_", "SHIPPY_", "XDG_"];
         if text == "STATE_DIRECTORY" || prefixes.iter().any(|prefix| text.starts_with(prefix)) {
             command.env_remove(&name);
         }
@@ -111,24 +121,40 @@ pub(crate) struct Server {
     pub(crate) ready: String,
     /// Where its standard error goes.
     pub(crate) log: PathBuf,
+    /// What its register is in, where that is a database, which is held.
+    database: Option<Arc<Cluster>>,
 }
 
 impl Server {
-    /// A server whose register is `folder`/register.db, on a free port of loopback, with a name of its own.
+    /// A server whose register is `folder`/register.db, on a free port of loopback, with a name of its own; with
+    /// `SHIPPY_TEST_STORE=postgres` the folder's own register in a database.
     pub(crate) fn start(folder: &Path) -> Self {
         Self::start_with(folder, |_| {})
     }
 
     /// The same, with the command changed by `change` before it is run.
     pub(crate) fn start_with(folder: &Path, change: impl FnOnce(&mut Command)) -> Self {
+        let cluster = std::env::var_os("SHIPPY_TEST_STORE").map(|store| {
+            assert_eq!(store, "postgres", "the only one that can be chosen");
+            Cluster::shared()
+        });
+        let (url, name) = match &cluster {
+            // A register of that name is there again when a server of the same folder is.
+            Some(cluster) => {
+                let name = folder.file_name().unwrap().to_str().unwrap();
+                (cluster.url("postgres"), format!("test{name}"))
+            }
+            None => (
+                format!("sqlite:{}", folder.join("register.db").display()),
+                own_name(),
+            ),
+        };
         let mut command = shippy(folder);
-        command
-            .arg("serve")
-            .arg("--store")
-            .arg(format!("sqlite:{}", folder.join("register.db").display()))
-            .args(["--name", &own_name()]);
+        command.args(["serve", "--store", &url, "--name", &name]);
         change(&mut command);
-        Self::spawn(command, folder)
+        let mut server = Self::spawn(command, folder);
+        server.database = cluster;
+        server
     }
 
     /// Runs `command`, which is a `shippy serve` in whatever wrapping, and waits until it is ready. Its standard error
@@ -165,7 +191,13 @@ impl Server {
             register: after("register "),
             ready,
             log,
+            database: None,
         }
+    }
+
+    /// The database that its register is in, if it is in one: it goes with the last who holds it.
+    pub(crate) fn database(&self) -> Option<Arc<Cluster>> {
+        self.database.clone()
     }
 
     /// The process's id.
@@ -239,6 +271,29 @@ fn ready_line(child: &mut Child) -> Option<String> {
 /// A service name that no other test and no other shippy nearby has.
 pub(crate) fn own_name() -> String {
     format!("test.{}", uuid::Uuid::now_v7())
+}
+
+/// An address of this machine where nobody listens, and nobody is going to by chance: its port is none of those that
+/// the system gives away by itself, so that a service can be started there, and started again.
+pub(crate) fn free_address() -> String {
+    free_address_of("127.0.0.1")
+}
+
+/// The same at `host`, which is this machine too.
+pub(crate) fn free_address_of(host: &str) -> String {
+    /// Below the ports that Linux gives away (`ip_local_port_range`).
+    const PORTS: std::ops::Range<u32> = 12_000..32_000;
+    static TAKEN: AtomicU32 = AtomicU32::new(0);
+    // Another run of the tests begins elsewhere.
+    let begin = std::process::id().wrapping_mul(7);
+    let candidate = |_| {
+        let next = begin.wrapping_add(TAKEN.fetch_add(1, Ordering::Relaxed));
+        format!("{host}:{}", PORTS.start + next % (PORTS.end - PORTS.start))
+    };
+    PORTS
+        .map(candidate)
+        .find(|address| std::net::TcpListener::bind(address).is_ok())
+        .unwrap_or_else(|| panic!("no port is free at {host}"))
 }
 
 /// A folder that goes with the test.

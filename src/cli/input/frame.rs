@@ -7,7 +7,12 @@
 
 use std::io::{self, BufRead as _, BufReader, Read};
 
+use memchr::{memchr, memchr_iter, memchr2, memrchr};
+
 use crate::escape::escape_control;
+
+/// How much of the input is read at a time: system calls are what reading a file costs beside parsing.
+const BUFFER_BYTES: usize = 256 * 1024;
 
 /// Longest text of a record, in bytes. The largest consignment, 256 KiB encoded, takes 1.5 MiB with each byte of its
 /// texts escaped (`\u0001`); the rest is for white space. What is longer lacks a bracket or a quote, and must not
@@ -29,18 +34,19 @@ pub(super) struct Place {
 impl Place {
     /// The place behind `text`, which begins here.
     pub(super) fn after(self, text: &[u8]) -> Self {
-        text.iter().fold(self, |place, &byte| match byte {
-            b'\n' => Self {
-                line: place.line + 1,
-                column: 1,
-            },
-            // A UTF-8 continuation byte is part of the character before.
-            0x80..=0xbf => place,
-            _ => Self {
-                column: place.column + 1,
-                ..place
-            },
-        })
+        let (line, column, rest) = match memrchr(b'\n', text) {
+            Some(last) => {
+                let breaks = memchr_iter(b'\n', text).count();
+                (self.line + breaks, 1, &text[last + 1..])
+            }
+            None => (self.line, self.column, text),
+        };
+        // A UTF-8 continuation byte is part of the character before.
+        let is_first = |byte: &&u8| !matches!(byte, 0x80..=0xbf);
+        Self {
+            line,
+            column: column + rest.iter().filter(is_first).count(),
+        }
     }
 }
 
@@ -110,8 +116,7 @@ pub(super) struct Frames<R> {
 impl<R: Read> Frames<R> {
     pub(super) fn new(reader: R) -> Self {
         Self {
-            // System calls are what reading a file costs beside parsing; this makes them rare.
-            input: BufReader::with_capacity(64 * 1024, reader),
+            input: BufReader::with_capacity(BUFFER_BYTES, reader),
             place: Place { line: 1, column: 1 },
             next: Next::First,
             shape: Shape::Stream,
@@ -144,6 +149,34 @@ impl<R: Read> Frames<R> {
             shape: self.shape,
             whole,
         }))
+    }
+
+    /// The rest of the line where the next record begins, without its end, when it looks as if that record were all
+    /// of it. Only what has been read into the buffer is looked at.
+    pub(super) fn line(&mut self) -> io::Result<Option<&[u8]>> {
+        match self.next {
+            Next::Object => drop(self.skip_space()?),
+            Next::First => self.fill()?,
+            _ => return Ok(None),
+        }
+        let buffer = self.input.buffer();
+        let line = memchr(b'\n', buffer).map(|end| &buffer[..end]);
+        let is_object =
+            |line: &&[u8]| line.starts_with(b"{") && line.trim_ascii_end().ends_with(b"}");
+        Ok(line.filter(is_object))
+    }
+
+    /// Passes over the line of `length` bytes that [`Frames::line`] gave, which was a record; its number.
+    pub(super) fn pass_line(&mut self, length: usize) -> usize {
+        let line = self.place.line;
+        self.place = Place {
+            line: line + 1,
+            column: 1,
+        };
+        self.input.consume(length + 1);
+        self.index += 1;
+        self.next = Next::Object;
+        line
     }
 
     /// Moves to the bracket that opens the next record; false when there is none.
@@ -182,8 +215,8 @@ impl<R: Read> Frames<R> {
                 return Ok(chunk.is_empty());
             }
             let room = chunk.len().min(MAX_RECORD_BYTES - self.text.len());
-            let end = chunk[..room].iter().position(|&byte| brackets.close(byte));
-            let taken = end.map_or(room, |last| last + 1);
+            let end = brackets.close(&chunk[..room]);
+            let taken = end.unwrap_or(room);
             self.place = self.place.after(&chunk[..taken]);
             self.text.extend_from_slice(&chunk[..taken]);
             self.input.consume(taken);
@@ -321,19 +354,31 @@ struct Brackets {
 }
 
 impl Brackets {
-    /// Takes the next byte; true when it closes the first bracket that was opened.
-    fn close(&mut self, byte: u8) -> bool {
-        if self.quoted {
-            self.quoted = self.escaped || byte != b'"';
-            self.escaped = !self.escaped && byte == b'\\';
-            return false;
+    /// Takes the next bytes; how many there are up to and with the one that closes the first bracket, if it is among
+    /// them.
+    fn close(&mut self, bytes: &[u8]) -> Option<usize> {
+        let mut at = 0;
+        while let Some(&byte) = bytes.get(at) {
+            at += 1;
+            if self.escaped {
+                self.escaped = false;
+            } else if self.quoted {
+                // Most of an input is within quotes.
+                at += memchr2(b'"', b'\\', &bytes[at - 1..])?;
+                self.escaped = bytes[at - 1] == b'\\';
+                self.quoted = self.escaped;
+            } else {
+                match byte {
+                    b'"' => self.quoted = true,
+                    b'{' | b'[' => self.depth += 1,
+                    b'}' | b']' => self.depth -= 1,
+                    _ => {}
+                }
+                if self.depth == 0 {
+                    return Some(at);
+                }
+            }
         }
-        match byte {
-            b'"' => self.quoted = true,
-            b'{' | b'[' => self.depth += 1,
-            b'}' | b']' => self.depth -= 1,
-            _ => {}
-        }
-        self.depth == 0
+        None
     }
 }

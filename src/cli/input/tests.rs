@@ -1,7 +1,16 @@
-use std::{cell::Cell, fmt::Write as _, fs, os::unix::fs::PermissionsExt as _, rc::Rc};
+use std::{
+    cell::Cell,
+    ffi::OsString,
+    fmt::Write as _,
+    fs,
+    io::{self, Read},
+    os::unix::fs::PermissionsExt as _,
+    rc::Rc,
+    sync::atomic::AtomicU64,
+};
 
 use super::*;
-use crate::consignment::canonical;
+use crate::{consignment::canonical, proto::Consignment};
 
 mod messages;
 
@@ -9,12 +18,11 @@ mod messages;
 const GOLDEN: &str = "121a546869732069732061207465737420636f6e7369676e6d656e7418a604222e1207637573743030311a1a4d616e636865737465722c20556e69746564204b696e67646f6d2207757365723030312a0976657373656c303031";
 
 fn records(input: impl AsRef<[u8]>) -> Result<Vec<Record>, InputError> {
-    let mut records = Vec::new();
-    read_records(input.as_ref(), "in.json", &mut |record| {
-        records.push(record);
-        Ok::<_, InputError>(())
-    })?;
-    Ok(records)
+    Records::new(input.as_ref(), "in.json").collect()
+}
+
+fn check(source: &Source) -> Result<Checked, InputError> {
+    source.check(&AtomicU64::new(0))
 }
 
 #[track_caller]
@@ -27,14 +35,13 @@ fn one(input: impl AsRef<[u8]>) -> Consignment {
 #[test]
 fn the_sample_encodes_to_the_golden_bytes() {
     let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/consignment.json");
-    let records = read(&Source::from(OsString::from(sample))).expect("the sample is good");
-    let hex = canonical(&mut records[0].consignment.clone()).iter().fold(
-        String::new(),
-        |mut hex, byte| {
+    let sample = fs::read(sample).expect("the sample is there");
+    let hex = canonical(&mut one(sample))
+        .iter()
+        .fold(String::new(), |mut hex, byte| {
             write!(hex, "{byte:02x}").expect("a string takes all");
             hex
-        },
-    );
+        });
     assert_eq!(hex, GOLDEN);
 }
 
@@ -67,29 +74,55 @@ fn objects_arrays_and_objects_one_after_another_are_read() {
     }
 }
 
+/// Gives a byte at a time, with an interrupt before each.
+struct Dribble<'a>(&'a [u8], bool);
+
+impl Read for Dribble<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        self.1 = !self.1;
+        if self.1 {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        let taken = self.0.len().min(1).min(into.len());
+        into[..taken].copy_from_slice(&self.0[..taken]);
+        self.0 = &self.0[taken..];
+        Ok(taken)
+    }
+}
+
 #[test]
 fn the_same_is_read_however_the_bytes_arrive() {
-    struct Dribble<'a>(&'a [u8], bool);
-    impl Read for Dribble<'_> {
-        fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-            self.1 = !self.1;
-            if self.1 {
-                return Err(io::ErrorKind::Interrupted.into());
-            }
-            let taken = self.0.len().min(1).min(into.len());
-            into[..taken].copy_from_slice(&self.0[..taken]);
-            self.0 = &self.0[taken..];
-            Ok(taken)
-        }
+    // What arrives at once is read line by line where that can be, what dribbles in never is.
+    for input in [
+        "\u{feff}[{\"id\":\"a\",\"description\":\"\\\"é\\\\\"},{\"id\":\"b\"}]",
+        "{\"id\":\"a\"}\n{\"id\":\"é\"}\n",
+        "\u{feff}{\"id\":\"a\"}\n\n  {\"id\":\"b\"} \t\r\n{\n}{}\n{} {\"weight\":1}\n{\"weight\":null}\n{}",
+        "{}\n{\"weight\":1}\n {\"weight\":-1}\n{}\n",
+        "{}\n{\"wieght\":1}\n",
+        "{}\n{\"id\":\"a\"\n}\n{},\n{}\n",
+        "{}\n{\"id\":\"}\n{\"}\n",
+        "{}\n{\"id\":\"\\\"}\n",
+        "{\"containers\":[{}]}\n]}\n",
+        "\n{}\n[{}]\n",
+    ] {
+        let whole: Vec<_> = Records::new(input.as_bytes(), "in.json").collect();
+        let dribbled: Vec<_> = Records::new(Dribble(input.as_bytes(), false), "in.json").collect();
+        assert_eq!(format!("{whole:?}"), format!("{dribbled:?}"), "{input}");
     }
-    let input = "\u{feff}[{\"id\":\"a\",\"description\":\"\\\"é\\\\\"},{\"id\":\"b\"}]";
-    let mut dribbled = Vec::new();
-    read_records(Dribble(input.as_bytes(), false), "in.json", &mut |record| {
-        dribbled.push(record);
-        Ok::<_, InputError>(())
-    })
-    .expect("good input");
-    assert_eq!(dribbled, records(input).expect("good input"));
+}
+
+#[test]
+fn lines_longer_and_shorter_than_what_is_read_at_a_time_are_read() {
+    let line = |number: usize| {
+        let text = "x".repeat(number * 7 % 4_000);
+        format!("{{\"id\":\"{number}\",\"description\":\"{text}\"}}\n")
+    };
+    let input: String = (1..=500).map(line).collect();
+    assert!(input.len() > 3 * 256 * 1024);
+    for (index, record) in records(input).expect("good input").iter().enumerate() {
+        assert_eq!(record.line, index + 1);
+        assert_eq!(record.consignment.id, record.line.to_string());
+    }
 }
 
 #[test]
@@ -137,8 +170,8 @@ fn a_record_without_an_end_is_not_read_into_memory_whole() {
     }
     let taken = Rc::new(Cell::new(0));
     let input = b"\n{\"id\": \"".chain(Endless(Rc::clone(&taken)));
-    let error = read_records(input, "in.json", &mut |_| Ok::<_, InputError>(()))
-        .expect_err("it has no end");
+    let first = Records::new(input, "in.json").next().expect("something");
+    let error = first.expect_err("it has no end");
     assert_eq!(
         error.to_string(),
         "in.json:2:1: this object does not end within 8388608 bytes; is a closing quote or bracket missing?"
@@ -147,35 +180,22 @@ fn a_record_without_an_end_is_not_read_into_memory_whole() {
 }
 
 #[test]
-fn the_readers_own_error_ends_the_reading() {
-    #[derive(Debug)]
-    enum Error {
-        Input,
-        Full,
-    }
-    impl From<InputError> for Error {
-        fn from(_: InputError) -> Self {
-            Self::Input
-        }
-    }
-    let mut taken = 0;
-    let result = read_records(&b"{} {} {} x"[..], "in.json", &mut |_| {
-        taken += 1;
-        if taken == 2 { Err(Error::Full) } else { Ok(()) }
-    });
-    assert!(matches!(result, Err(Error::Full)));
-    assert_eq!(taken, 2);
+fn what_is_good_is_handed_out_before_the_error_and_nothing_after_it() {
+    let mut records = Records::new(&b"{} {} x {}"[..], "in.json");
+    assert!(matches!(records.next(), Some(Ok(_))));
+    assert!(matches!(records.next(), Some(Ok(_))));
     assert!(matches!(
-        read_records(&b"x"[..], "in.json", &mut |_| Ok(())),
-        Err(Error::Input)
+        records.next(),
+        Some(Err(InputError::Invalid { .. }))
     ));
+    assert!(records.next().is_none());
 }
 
 #[test]
 fn a_file_that_cannot_be_read_is_told_with_what_to_do() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let source = |name: &str| Source::from(folder.path().join(name).into_os_string());
-    let failure = |name: &str| read(&source(name)).expect_err("it cannot be read");
+    let failure = |name: &str| check(&source(name)).expect_err("it cannot be read");
 
     let missing = failure("no\u{1b}such.json");
     assert!(matches!(missing, InputError::Missing { .. }));

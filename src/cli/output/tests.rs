@@ -1,9 +1,10 @@
 use proptest::prelude::*;
+use serde_json::ser::CompactFormatter;
 use unicode_width::UnicodeWidthStr as _;
 
 use super::*;
 use crate::{
-    cli::input::{InputError, read_records},
+    cli::input::Records,
     consignment::{canonical, violations},
     proto::Container,
 };
@@ -19,13 +20,10 @@ fn printed(format: Format, width: Option<usize>, chunks: Vec<Vec<Consignment>>) 
 }
 
 fn read_back(text: &str) -> Vec<Consignment> {
-    let mut consignments = Vec::new();
-    read_records(text.as_bytes(), "printed", &mut |record| {
-        consignments.push(record.consignment);
-        Ok::<_, InputError>(())
-    })
-    .unwrap_or_else(|error| panic!("{error}\n{text}"));
-    consignments
+    Records::new(text.as_bytes(), "printed")
+        .map(|record| record.unwrap_or_else(|error| panic!("{error}\n{text}")))
+        .map(|record| record.consignment)
+        .collect()
 }
 
 fn tea() -> Consignment {
@@ -300,6 +298,19 @@ prop_compose! {
     }
 }
 
+/// Any time, with those more often than chance has them that show few digits of a second.
+fn time() -> impl Strategy<Value = Option<Timestamp>> {
+    let nanos = prop_oneof![
+        any::<i32>(),
+        0..1_000_000_000_i32,
+        (0..1_000_000_i32).prop_map(|micros| micros * 1_000),
+        (0..1_000_i32).prop_map(|millis| millis * 1_000_000),
+    ];
+    let seconds = prop_oneof![any::<i64>(), 1_795_356_185..1_795_356_187_i64];
+    let time = (seconds, nanos).prop_map(|(seconds, nanos)| Timestamp { seconds, nanos });
+    prop::option::of(time)
+}
+
 proptest! {
     #[test]
     fn what_is_printed_is_read_back_equal(consignments in prop::collection::vec(consignment(), 1..5)) {
@@ -311,6 +322,22 @@ proptest! {
                 prop_assert_eq!(canonical(&mut back.clone()), canonical(&mut sent.clone()));
             }
         }
+    }
+
+    #[test]
+    fn lines_are_what_the_generated_mapping_writes(
+        consignments in prop::collection::vec((consignment(), time(), any::<i32>()), 1..5)
+    ) {
+        // A server may send anything.
+        let odd = |(kept, created_at, weight)| Consignment { created_at, weight, ..kept };
+        let consignments: Vec<_> = consignments.into_iter().map(odd).collect();
+        let mut expected = Vec::new();
+        for consignment in consignments.clone() {
+            json::write_object(&mut expected, &mut CompactFormatter, consignment).expect("memory takes all");
+            expected.push(b'\n');
+        }
+        let expected = String::from_utf8(expected).expect("JSON is text");
+        prop_assert_eq!(printed(Format::Ndjson, None, vec![consignments]), expected);
     }
 
     #[test]

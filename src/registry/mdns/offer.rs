@@ -7,7 +7,10 @@ use std::{
 
 use tokio::{net::lookup_host, time::timeout};
 
-use super::interfaces::{Link, Reach};
+use super::{
+    interfaces::{Link, Reach},
+    txt::SPELLED_OUT_MAX,
+};
 use crate::registry::RegistryError;
 
 /// How long the name of an advertised host may take to resolve.
@@ -21,9 +24,11 @@ const RESOLVE_DEADLINE: Duration = Duration::from_secs(2);
 /// | `0.0.0.0`, `[::]` | on every interface, that interface's own addresses; IPv6 ones for `[::]` alone |
 /// | an address of this machine | on the interface that holds it |
 /// | any other (behind a NAT, or a published container port) | on every interface, spelled out in the TXT record |
+/// | several with different ports | the same |
 ///
-/// The last is spelled out because address records are only announced in the subnet that they belong to, `[::1]`
-/// because they are only announced over their own version of IP, and Linux routes no IPv6 multicast on loopback.
+/// The last but one is spelled out because address records are only announced in the subnet that they belong to, the
+/// last because an announcement has one port, and `[::1]` because address records are only announced over their own
+/// version of IP, and Linux routes no IPv6 multicast on loopback.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Offer {
     /// The port of the SRV record.
@@ -40,8 +45,8 @@ impl Offer {
     ///
     /// # Errors
     ///
-    /// [`RegistryError::Mdns`] when there is no address, an address is unsound, a name does not resolve in time, or
-    /// ports differ: an announcement has one (its SRV record's).
+    /// [`RegistryError::Mdns`] when there is no address, an address is unsound, a name does not resolve in time, or an
+    /// unspecified address stands beside one with another port.
     pub(super) async fn new(addresses: &[String], links: &[Link]) -> Result<Self, RegistryError> {
         let mut resolved = Vec::new();
         for address in addresses {
@@ -57,15 +62,20 @@ impl Offer {
             ));
         };
         let port = first.port();
-        if let Some(other) = addresses.iter().find(|address| address.port() != port) {
+        let is_unspecified = |address: &SocketAddr| address.ip().to_canonical().is_unspecified();
+        let differs = |address: &&SocketAddr| address.port() != port;
+        let other = addresses.iter().find(differs);
+        if let Some(other) = other
+            && addresses.iter().any(is_unspecified)
+        {
             let text = format!(
-                "could not announce {first} and {other} together: an announcement has one port"
+                "could not announce {first} and {other} together: what stands for every interface has one port"
             );
             return Err(RegistryError::Mdns(text));
         }
-        if port == 0 {
+        if let Some(portless) = addresses.iter().find(|address| address.port() == 0) {
             return Err(RegistryError::Mdns(format!(
-                "could not announce {first}: port 0 is none"
+                "could not announce {portless}: port 0 is none"
             )));
         }
         let ips: Vec<IpAddr> = addresses
@@ -79,6 +89,7 @@ impl Offer {
         };
         let here = |ip: IpAddr| ip.is_loopback() || links.iter().any(|link| link.holds(ip));
         let records_do = match reach {
+            _ if other.is_some() => false,
             Reach::Loopback => ips.iter().any(IpAddr::is_ipv4),
             Reach::Everywhere => {
                 ips.iter().any(IpAddr::is_unspecified) || ips.iter().all(|&ip| here(ip))
@@ -87,7 +98,7 @@ impl Offer {
         let spelled_out = if records_do {
             Vec::new()
         } else {
-            ips.iter().map(|&ip| SocketAddr::new(ip, port)).collect()
+            spelled_out(addresses)
         };
         Ok(Self {
             port,
@@ -118,6 +129,15 @@ impl Offer {
             address => *address == ip,
         })
     }
+}
+
+/// As many of `addresses` as are spelled out.
+fn spelled_out(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
+    if addresses.len() > SPELLED_OUT_MAX {
+        tracing::warn!("of the addresses to advertise, mDNS announces the first {SPELLED_OUT_MAX}");
+    }
+    let plain = |address: &SocketAddr| SocketAddr::new(address.ip().to_canonical(), address.port());
+    addresses.iter().take(SPELLED_OUT_MAX).map(plain).collect()
 }
 
 /// The addresses that `HOST:PORT` stands for.
@@ -214,10 +234,22 @@ mod tests {
     fn what_cannot_be_announced_is_refused() {
         assert!(offer(&[]).is_err());
         assert!(offer(&["127.0.0.1:0"]).is_err());
-        let two_ports = offer(&["10.0.0.5:7", "10.0.0.5:8"])
-            .unwrap_err()
-            .to_string();
+        assert!(offer(&["127.0.0.1:7", "127.0.0.1:0"]).is_err());
+        let two_ports = offer(&["0.0.0.0:7", "10.0.0.5:8"]).unwrap_err().to_string();
         assert!(two_ports.contains("one port"), "{two_ports}");
+    }
+
+    #[test]
+    fn addresses_with_different_ports_are_spelled_out_up_to_a_number() {
+        let two = offer(&["10.0.0.5:7", "[2001:db8::5]:8"]).unwrap();
+        assert_eq!(two.reach, Reach::Everywhere);
+        let expected = ["10.0.0.5:7", "[2001:db8::5]:8"].map(|address| address.parse().unwrap());
+        assert_eq!(two.spelled_out, expected);
+        assert!(covers(&two, "10.0.0.5") && covers(&two, "127.0.0.1"));
+        let local = offer(&["127.0.0.1:7", "127.0.0.1:8"]).unwrap();
+        assert_eq!((local.reach, local.spelled_out.len()), (Reach::Loopback, 2));
+        let many = ["203.0.113.9:7"; SPELLED_OUT_MAX + 1];
+        assert_eq!(offer(&many).unwrap().spelled_out.len(), SPELLED_OUT_MAX);
     }
 
     #[tokio::test]

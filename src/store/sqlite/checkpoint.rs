@@ -1,7 +1,9 @@
 //! Moves the write-ahead log into the database beside the writer, so that no create waits for it.
 //!
 //! A passive checkpoint takes no lock that a commit needs, but the log starts over only when everything in it has been
-//! moved, which a writer that never pauses prevents; past a bound the writer itself moves the rest and waits for that
+//! moved, which a writer that never pauses prevents. So the writer moves the last few pages itself, once the thread has
+//! moved the rest: then its next commit writes over the log's beginning, which takes the disk half as long as growing
+//! it. Where readers keep that from happening, past a bound the writer moves what is left and waits for them
 //! (<https://www.sqlite.org/wal.html#ckpt>). Another thread could not: between two commits the lock is free for too
 //! short a time for SQLite's polling to find it so.
 
@@ -9,6 +11,7 @@ use std::{
     path::Path,
     sync::{
         Arc, Mutex, PoisonError,
+        atomic::{AtomicI64, Ordering},
         mpsc::{self, SyncSender},
     },
     thread::{self, JoinHandle},
@@ -24,8 +27,11 @@ use super::{
 };
 use crate::store::{Cause, Condition};
 
-/// How much the log grows between two checkpoints, in pages of 4 KiB: SQLite's own default.
-const CHECKPOINT_EVERY_PAGES: i64 = 1_000;
+/// How much the log grows between two checkpoints, in pages of 4 KiB: 16 MiB. The end of the table and of its index is
+/// written again by each commit and moved once by each checkpoint, so a shorter log means more to move.
+const CHECKPOINT_EVERY_PAGES: i64 = 4_000;
+/// Most pages that the writer moves by itself: about a millisecond's work.
+const LAST_PAGES: i64 = 256;
 /// The log's length, in pages, past which the writer waits until all of it is moved: 64 MiB, which a start after a
 /// crash reads in about a tenth of a second.
 const LONGEST_LOG_PAGES: i64 = 16 * 1024;
@@ -40,27 +46,43 @@ pub(super) struct Checkpointer {
     condition: watch::Sender<Condition>,
     /// Held by whoever checkpoints: SQLite would not wait for another's checkpoint, but fail.
     turn: Arc<Mutex<()>>,
-    /// The log's length when a checkpoint was last asked for.
-    asked_at: i64,
+    /// The log's length in pages, as the last commit left it.
+    log_pages: Arc<AtomicI64>,
+    /// How many pages of the log the thread has moved, once it is done; 0 until then.
+    moved: Arc<AtomicI64>,
+    /// The log's length when the thread was last woken, or restarting the log was last tried.
+    tried_at: i64,
+    /// How much of it had been moved when the thread was last done.
+    moved_before: i64,
 }
 
-/// Starts the thread for the register at `path`.
+/// Starts the thread for the register at `path`, of which `writer` is the only connection that writes.
 pub(super) fn start(
     path: &Path,
+    writer: &mut Connection,
     condition: watch::Sender<Condition>,
 ) -> Result<Checkpointer, Cause> {
     let cause = |error| Arc::new(error) as Cause;
+    let log_pages = Arc::new(AtomicI64::new(0));
+    let counted = Arc::clone(&log_pages);
+    let count = move |_: &mut _, pages| {
+        counted.store(i64::from(pages), Ordering::Relaxed);
+        Ok(())
+    };
+    writer.wal_hook(Some(count)).map_err(cause)?;
     let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(cause)?;
     make_durable(&connection).map_err(cause)?;
     let turn = Arc::new(Mutex::new(()));
+    let moved = Arc::new(AtomicI64::new(0));
     // One waiting wake-up says as much as many.
     let (wake, woken) = mpsc::sync_channel(1);
-    let (turns, reports) = (Arc::clone(&turn), condition.clone());
+    let (turns, reports, done) = (Arc::clone(&turn), condition.clone(), Arc::clone(&moved));
     let run = move || {
         while woken.recv().is_ok() && *reports.borrow() == Condition::Good {
             let _turn = turns.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Err(error) = run(&connection, "PASSIVE") {
-                report(&error, &reports);
+            match run(&connection, "PASSIVE") {
+                Ok(pages) => done.store(pages, Ordering::Release),
+                Err(error) => report(&error, &reports),
             }
         }
     };
@@ -70,12 +92,15 @@ pub(super) fn start(
         thread: thread.map_err(|error| Arc::new(error) as Cause)?,
         condition,
         turn,
-        asked_at: 0,
+        log_pages,
+        moved,
+        tried_at: 0,
+        moved_before: 0,
     })
 }
 
 impl Checkpointer {
-    /// Says that `connection` has committed. Waits only when the log has become too long.
+    /// Says that `connection` has committed. Waits only for the last few pages, or when the log has become too long.
     pub(super) fn committed(&mut self, connection: &Connection) {
         if let Err(error) = self.keep_short(connection) {
             report(&error, &self.condition);
@@ -83,19 +108,49 @@ impl Checkpointer {
     }
 
     fn keep_short(&mut self, connection: &Connection) -> rusqlite::Result<()> {
-        // NOOP only counts; SQLite has it since 3.51.
-        let pages = run(connection, "NOOP")?;
-        if pages < self.asked_at {
-            self.asked_at = 0; // the log has started over
+        let pages = self.log_pages.load(Ordering::Relaxed);
+        if pages < self.tried_at {
+            // The log has started over.
+            self.tried_at = 0;
+            self.moved_before = 0;
         }
-        if pages < self.asked_at + CHECKPOINT_EVERY_PAGES {
+        if pages > self.tried_at + CHECKPOINT_EVERY_PAGES {
+            self.tried_at = pages;
+            if pages > LONGEST_LOG_PAGES {
+                return self.restart(connection);
+            }
+            self.wake();
             return Ok(());
         }
-        self.asked_at = pages;
-        if pages <= LONGEST_LOG_PAGES {
-            let _ = self.wake.try_send(());
+        let moved = self.moved.swap(0, Ordering::Acquire);
+        if moved == 0 {
             return Ok(());
         }
+        let advanced = moved - self.moved_before;
+        self.moved_before = moved;
+        if pages - moved <= LAST_PAGES {
+            return self.move_last(connection);
+        }
+        // Many more came while the thread was at work: the rest takes it less time, and so on. Where it did not get on,
+        // somebody reads what is left.
+        if advanced > LAST_PAGES {
+            self.wake();
+        }
+        Ok(())
+    }
+
+    fn wake(&self) {
+        let _ = self.wake.try_send(());
+    }
+
+    /// Moves what is left, so that the next commit begins the log anew, unless a reader still needs it.
+    fn move_last(&self, connection: &Connection) -> rusqlite::Result<()> {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        run(connection, "PASSIVE").map(|_| ())
+    }
+
+    /// Begins the log anew, waiting for readers.
+    fn restart(&self, connection: &Connection) -> rusqlite::Result<()> {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         // Somebody else's long read must not hold the creates: the log grows until it ends.
         connection.busy_timeout(RESTART_WAIT)?;
@@ -118,10 +173,10 @@ pub(super) fn truncate(connection: &Connection) -> rusqlite::Result<()> {
     run(connection, "TRUNCATE").map(|_| ())
 }
 
-/// The length of the log, in pages, once the checkpoint is done.
+/// How many pages of the log have been moved once the checkpoint is done.
 fn run(connection: &Connection, mode: &str) -> rusqlite::Result<i64> {
     let mut checkpoint = connection.prepare_cached(&format!("PRAGMA wal_checkpoint({mode})"))?;
-    checkpoint.query_row([], |row| row.get(1))
+    checkpoint.query_row([], |row| row.get(2))
 }
 
 fn report(error: &rusqlite::Error, condition: &watch::Sender<Condition>) {

@@ -2,35 +2,19 @@
 
 use std::{fs::File, sync::Arc, thread, time::SystemTime};
 
-use rusqlite::{Connection, Statement, TransactionBehavior, config::DbConfig, params};
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
+use rusqlite::{Connection, Statement, Transaction, TransactionBehavior, config::DbConfig, params};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
     checkpoint::{self, Checkpointer},
+    index::corrupt,
     is_sync_failure, record, store_error,
 };
-use crate::store::{Cause, Condition, NewConsignment, Outcome, Receipt, StoreError, micros};
-
-/// Most consignments in one commit: many enough that the fsync is shared, few enough that the first of them does not
-/// wait long for the last.
-const GROUP_ROWS: usize = 4_096;
-
-/// What the writer is asked to do.
-#[derive(Debug)]
-pub(super) enum Task {
-    Append(Append),
-    /// Finish what was asked before, refuse what comes after, release the file and answer.
-    Close(oneshot::Sender<()>),
-}
-
-/// A batch that waits for its commit.
-#[derive(Debug)]
-pub(super) struct Append {
-    pub(super) batch: Vec<NewConsignment>,
-    pub(super) reply: oneshot::Sender<Result<Vec<Outcome>, StoreError>>,
-    /// Its share of the queue's bound, given back with the answer.
-    pub(super) room: OwnedSemaphorePermit,
-}
+use crate::store::{
+    Cause, Condition, NewConsignment, Outcome, Receipt, StoreError, micros,
+    queue::{Append, GROUP_ROWS, Task},
+    replies,
+};
 
 struct Writer {
     connection: Connection,
@@ -99,20 +83,14 @@ impl Writer {
 
     fn serve(&mut self, group: Vec<Append>) {
         let result = self.commit(&group);
+        let recipients = group.into_iter().map(|append| append.recipient);
         match result {
             Ok(outcomes) => {
-                for (append, outcomes) in group.into_iter().zip(outcomes) {
-                    // Whoever asked may have gone; the rows are stored all the same.
-                    let _ = append.reply.send(Ok(outcomes));
-                    drop(append.room);
-                }
+                replies::deliver(recipients.zip(outcomes.into_iter().map(Ok)));
                 self.checkpointer.committed(&self.connection);
             }
             Err(error) => {
-                for append in group {
-                    let _ = append.reply.send(Err(error.clone()));
-                    drop(append.room);
-                }
+                replies::deliver(recipients.map(|recipient| (recipient, Err(error.clone()))));
             }
         }
     }
@@ -174,13 +152,15 @@ fn insert(
     // Dropped on the way out of an error, it rolls back.
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let outcomes = {
+        // The sequence number is SQLite's to give, which spares it a look for one that is taken: where nothing is ever
+        // deleted, it gives the next.
         let mut insert = transaction.prepare_cached(
-            "INSERT INTO consignment (sequence, id, created_at, body) VALUES (?1, ?2, ?3, ?4)
+            "INSERT INTO consignment (id, created_at, body) VALUES (?1, ?2, ?3)
              ON CONFLICT (id) DO NOTHING",
         )?;
         let mut find = transaction
             .prepare_cached("SELECT sequence, created_at, body FROM consignment WHERE id = ?1")?;
-        let mut one = |new| insert_one(&mut insert, &mut find, new, &mut next);
+        let mut one = |new| insert_one(&transaction, &mut insert, &mut find, new, &mut next);
         (group.iter())
             .map(|append| append.batch.iter().map(&mut one).collect())
             .collect::<rusqlite::Result<_>>()?
@@ -190,6 +170,7 @@ fn insert(
 }
 
 fn insert_one(
+    transaction: &Transaction<'_>,
     insert: &mut Statement<'_>,
     find: &mut Statement<'_>,
     new: &NewConsignment,
@@ -197,7 +178,10 @@ fn insert_one(
 ) -> rusqlite::Result<Outcome> {
     let body: &[u8] = &new.body;
     let receipt = *next;
-    if insert.execute(params![receipt.sequence, new.id, receipt.created_at, body])? == 1 {
+    if insert.execute(params![new.id, receipt.created_at, body])? == 1 {
+        if u64::try_from(transaction.last_insert_rowid()) != Ok(receipt.sequence) {
+            return Err(corrupt("it was written to by another program"));
+        }
         next.sequence += 1;
         return Ok(Outcome::Stored(receipt));
     }

@@ -2,14 +2,13 @@
 
 use std::{
     fs::File,
-    io::{BufRead as _, BufReader},
     net::TcpListener,
     process::{Command, Stdio},
 };
 
 use rustix::process::Signal;
 
-use super::{file, stored};
+use super::stored;
 use crate::{
     running::Running,
     support::{Server, folder, own_name, run, shippy},
@@ -77,28 +76,6 @@ fn a_register_that_is_not_there_is_not_replaced_by_another() {
 }
 
 #[test]
-fn a_conflict_ends_the_command_and_says_what_is_stored() {
-    let home = folder();
-    let server = Server::start(home.path());
-    let good = file(home.path(), "good.json", r#"{"id":"b","weight":1}"#);
-    run(&mut server.ask(home.path(), &["create", &good])).exits(0);
-    let other = file(
-        home.path(),
-        "other.ndjson",
-        "{\"id\":\"a\"}\n{\"id\":\"b\",\"weight\":2}\n{\"id\":\"c\"}\n",
-    );
-    let ran = run(&mut server.ask(home.path(), &["create", &other])).exits(4);
-    assert_eq!(ran.stdout, "a\n");
-    ran.says(&[
-        &format!("{other}:2"),
-        "consignment b",
-        "1 of 3",
-        "sequence number 1",
-    ]);
-    assert_eq!(stored(&server, home.path()), ["b", "a"]);
-}
-
-#[test]
 fn what_the_server_refuses_is_said_in_its_words() {
     let home = folder();
     let server = Server::start(home.path());
@@ -129,27 +106,6 @@ fn an_interrupt_ends_a_wait_for_standard_input() {
         assert_eq!((&*ran.stdout, &*ran.stderr), ("", ""));
     }
     assert!(stored(&server, home.path()).is_empty());
-}
-
-#[test]
-fn an_interrupt_in_the_middle_of_a_file_says_how_far_it_came() {
-    let home = folder();
-    let server = Server::start(home.path());
-    for (record, advice) in [
-        ("{\"weight\":1}\n", "would be stored again"),
-        ("{\"id\":\"ID\"}\n", "is not stored twice"),
-    ] {
-        let lines = (0..20_000).map(|number| record.replace("ID", &format!("tea-{number}")));
-        let path = file(home.path(), "many.ndjson", lines.collect::<String>());
-        let mut running = Running::start(&mut server.ask(home.path(), &["create", &path]));
-        let stdout = running.child.stdout.take().unwrap();
-        let mut printed = BufReader::new(stdout).lines();
-        printed.next().unwrap().unwrap();
-        running.signal(Signal::INT);
-        let stored = printed.count() + 1;
-        let ran = running.end().exits(130);
-        ran.says(&["interrupted", &format!("({stored} of 20000"), advice]);
-    }
 }
 
 #[test]

@@ -13,11 +13,12 @@ use hyper_util::{
 };
 use prost::Message as _;
 use shippy::proto::{
-    self, Consignment, Container, GetRequest, ListChunk, ListRequest, REGISTER_KEY,
+    self, Consignment, Container, CreateChunk, GetRequest, ListChunk, ListRequest, OutcomeChunk,
+    REGISTER_KEY,
     shipping_service_server::{ShippingService, ShippingServiceServer},
 };
 use tokio::net::TcpListener;
-use tonic::{Code, Request, Response, Status};
+use tonic::{Code, Request, Response, Status, Streaming};
 
 use crate::support::{Ran, folder, run, shippy};
 
@@ -35,12 +36,21 @@ struct Impostor {
 
 #[tonic::async_trait]
 impl ShippingService for Impostor {
+    type CreateConsignmentsStream =
+        Pin<Box<dyn Stream<Item = Result<OutcomeChunk, Status>> + Send>>;
     type ListConsignmentsStream = Pin<Box<dyn Stream<Item = Result<ListChunk, Status>> + Send>>;
 
     async fn create_consignment(
         &self,
         _: Request<Consignment>,
     ) -> Result<Response<proto::Response>, Status> {
+        Err(Status::new(self.create, EVIL))
+    }
+
+    async fn create_consignments(
+        &self,
+        _: Request<Streaming<CreateChunk>>,
+    ) -> Result<Response<Self::CreateConsignmentsStream>, Status> {
         Err(Status::new(self.create, EVIL))
     }
 

@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// Every variable that is a setting of some command.
-const SETTINGS: [&str; 15] = [
+const SETTINGS: [&str; 18] = [
     "MICRO_SERVER_NAME",
     "MICRO_SERVER_VERSION",
     "MICRO_SERVER_ID",
@@ -22,6 +22,9 @@ const SETTINGS: [&str; 15] = [
     "SHIPPY_STORE",
     "SHIPPY_SERVER",
     "SHIPPY_REGISTER",
+    "SHIPPY_REGISTRY_CA",
+    "SHIPPY_REGISTRY_PASSWORD",
+    "SHIPPY_REGISTRY_USER",
     "SHIPPY_TIMEOUT",
     "SHIPPY_LOG",
     "SHIPPY_LOG_FORMAT",
@@ -69,6 +72,18 @@ fn a_go_micro_setting_that_shippy_does_not_have_is_named_once() {
     let ran = run(command.env("MICRO_FOO", "1")).exits(0);
     assert_eq!(ran.stderr.matches("MICRO_FOO").count(), 1, "{ran:#?}");
     assert_eq!(ran.stdout, "");
+}
+
+#[test]
+fn a_server_that_is_announced_nowhere_is_reached_by_its_address() {
+    let home = folder();
+    let mut command = shippy(home.path());
+    command.args(["serve", "--name", &own_name(), "--store", "memory:"]);
+    command.env("MICRO_REGISTRY", "static");
+    let server = Server::spawn(command, home.path());
+    assert!(!server.logged().contains("WARN"), "{}", server.logged());
+    let mut list = server.ask(home.path(), &["list", "--registry", "static"]);
+    run(&mut list).exits(0);
 }
 
 #[test]

@@ -3,7 +3,8 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::future::join_all;
-use shippy::proto::{ListRequest, Position};
+use prost::Message as _;
+use shippy::proto::{Consignment, ListRequest, Position};
 use tonic::Code;
 use tonic_types::StatusExt as _;
 use uuid::Uuid;
@@ -70,6 +71,38 @@ async fn chunks_of_small_consignments_hold_up_to_256() {
         sequences(&all(&mut client).await),
         (1..=600).collect::<Vec<_>>()
     );
+}
+
+#[tokio::test]
+async fn a_list_longer_than_what_is_read_at_a_time_is_whole_both_ways_and_up_to_its_limit() {
+    const COUNT: u64 = 2 * shippy::store::PAGE_RECORDS as u64 + 300;
+    let home = folder();
+    let server = Server::start(home.path());
+    let mut client = server.connect().await;
+    fill(&client, usize::try_from(COUNT).unwrap()).await;
+    for limit in [0, 1_024, 1_025, COUNT - 1, COUNT, COUNT + 1] {
+        for newest_first in [false, true] {
+            let request = ListRequest {
+                limit,
+                newest_first,
+                ..ListRequest::default()
+            };
+            let count = if limit == 0 { COUNT } else { limit.min(COUNT) };
+            let expected: Vec<_> = if newest_first {
+                (COUNT - count + 1..=COUNT).rev().collect()
+            } else {
+                (1..=count).collect()
+            };
+            let chunks = chunks(&mut client, request.clone()).await.unwrap();
+            for chunk in &chunks {
+                let last = chunk.consignments.last().unwrap().clone();
+                let last = Consignment::decode(last).unwrap();
+                assert_eq!(chunk.through_sequence, last.sequence);
+            }
+            let listed = listed(&mut client, request).await;
+            assert_eq!(sequences(&listed), expected, "{limit} {newest_first}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -3,15 +3,11 @@
 //! Run as root with `cargo test --test it -- --ignored namespace`.
 
 use std::{
-    fs::File,
     future::Future,
     net::{Ipv4Addr, UdpSocket},
-    os::fd::AsFd,
-    thread,
     time::{Duration, Instant as Clock},
 };
 
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use shippy::registry::{Registry, RegistryError, mdns::Mdns};
 use socket2::{Domain, Socket, Type};
 
@@ -21,23 +17,9 @@ use crate::support::namespace::Namespace;
 const GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 251);
 
 impl Namespace {
-    /// Runs `work` in a thread inside.
-    fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
-        thread::scope(|scope| {
-            let inside = scope.spawn(|| {
-                let link = File::open(format!("/run/netns/{}", self.name)).unwrap();
-                move_into_link_name_space(link.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
-                work()
-            });
-            inside
-                .join()
-                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        })
-    }
-
     /// Runs the future that `work` returns on a runtime inside.
     fn run_async<T: Send, F: Future<Output = T>>(&self, work: impl FnOnce() -> F + Send) -> T {
-        self.run(|| {
+        self.inside(|| {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()
@@ -90,8 +72,8 @@ fn namespace_a_server_on_loopback_never_answers_the_network() {
     let (here, there) = (Namespace::with_loopback(), Namespace::with_loopback());
     here.connect("cable", "10.77.0.1/24", &there, "10.77.0.2/24");
     // Another process that joins the group has the kernel hand its datagrams to sockets that have not.
-    let _joined = here.run(|| bystander(&[Ipv4Addr::new(10, 77, 0, 1)]));
-    let unjoined = here.run(|| bystander(&[Ipv4Addr::LOCALHOST]));
+    let _joined = here.inside(|| bystander(&[Ipv4Addr::new(10, 77, 0, 1)]));
+    let unjoined = here.inside(|| bystander(&[Ipv4Addr::LOCALHOST]));
     let (closed, _server) = here.announce(&["127.0.0.1:50051"]);
     while unjoined.recv(&mut [0; 9_000]).is_ok() {}
 
@@ -100,7 +82,7 @@ fn namespace_a_server_on_loopback_never_answers_the_network() {
         unjoined.recv(&mut [0; 9_000]).is_ok(),
         "the question must have got as far as that"
     );
-    assert!(!there.run(|| answers_by_unicast(Ipv4Addr::new(10, 77, 0, 1))));
+    assert!(!there.inside(|| answers_by_unicast(Ipv4Addr::new(10, 77, 0, 1))));
 
     assert_eq!(here.addresses_of(&closed), ["127.0.0.1:50051"]);
     let (open, _server) = here.announce(&["0.0.0.0:50052"]);
@@ -161,7 +143,7 @@ fn namespace_each_interface_hears_of_its_own_addresses() {
 fn namespace_without_ipv6_all_works() {
     let (here, there) = (Namespace::new(), Namespace::new());
     for side in [&here, &there] {
-        side.run(|| std::fs::write("/proc/sys/net/ipv6/conf/all/disable_ipv6", "1").unwrap());
+        side.inside(|| std::fs::write("/proc/sys/net/ipv6/conf/all/disable_ipv6", "1").unwrap());
         side.ip(&["link", "set", "lo", "up"]);
     }
     here.connect("cable", "10.77.3.1/24", &there, "10.77.3.2/24");

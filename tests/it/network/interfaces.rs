@@ -1,5 +1,7 @@
 //! Which address a client is offered, by what interfaces both sides have.
 
+use std::net::SocketAddr;
+
 use super::{WITHOUT_RATE_LIMIT, plugged};
 use crate::support::{
     host::Host,
@@ -113,4 +115,43 @@ fn network_the_address_to_advertise_is_the_one_that_clients_use() {
     let created = office.create().exits(0);
     let listed = office.list().exits(0);
     assert!(listed.stdout.contains(created.stdout.trim()), "{listed:#?}");
+}
+
+#[test]
+#[ignore = "needs root and network namespaces"]
+fn network_of_several_advertised_addresses_the_one_that_is_reached_is_used() {
+    let (left, right) = (Bridge::new(), Bridge::new());
+    let (depot, office) = (Host::new(), Host::new());
+    for (bridge, interface, number) in [(&left, "left", 1), (&right, "right", 2)] {
+        for (host, place) in [(&depot, 1), (&office, 2)] {
+            let ipv6 = format!("fd77:{number}::{place}/64");
+            let ipv4 = format!("10.77.{number}.{place}/24");
+            bridge.plug(&host.network, interface, &[&ipv4, &ipv6]);
+        }
+    }
+    let addresses = ["10.77.1.1:50051", "10.77.2.1:50051", "[fd77:2::1]:50051"];
+    let _server = depot.serve(&["--address", ":50051", "--advertise", &addresses.join(",")]);
+    let mut reached = Vec::new();
+    for number in 0..addresses.len() {
+        let (address, _) = office.reaches();
+        office.create().exits(0);
+        // It is silent from now on.
+        let host = address.parse::<SocketAddr>().unwrap().ip();
+        let family = if host.is_ipv4() { "ip" } else { "ip6" };
+        office.network.filter(&format!(
+            "table inet closed{number} {{
+               chain output {{
+                 type filter hook output priority 0
+                 {family} daddr {host} tcp dport 50051 drop
+               }}
+             }}
+            "
+        ));
+        reached.push(address);
+    }
+    // Over IPv6 last.
+    assert_eq!(reached[2], addresses[2]);
+    reached.sort();
+    assert_eq!(reached, addresses);
+    office.misses(&["list"]);
 }

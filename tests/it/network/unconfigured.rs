@@ -15,7 +15,7 @@ fn network_with_nothing_configured_every_command_finds_the_server() {
     assert!(listed.stdout.contains(created.stdout.trim()), "{listed:#?}");
     assert_eq!(
         (created.stderr, listed.stderr),
-        (String::new(), String::new())
+        ("shippy: 1 created\n".to_owned(), String::new())
     );
     assert_eq!(server.warnings(), [""; 0]);
 }

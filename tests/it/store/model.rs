@@ -213,7 +213,7 @@ async fn check_pages(
         prop_assert!(page.len() <= scan.limit.min(PAGE_RECORDS));
         let before_last = page.iter().rev().skip(1).map(|record| record.body.len());
         prop_assert!(before_last.sum::<usize>() < PAGE_BYTES);
-        records.extend(page);
+        records.extend(page.iter());
         if is_last {
             return Ok(records);
         }
@@ -229,11 +229,11 @@ async fn check_pages(
     }
 }
 
-fn check(subject: Subject, steps: Vec<Step>) -> Result<(), TestCaseError> {
+fn check(subject: impl Future<Output = Subject>, steps: Vec<Step>) -> Result<(), TestCaseError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
         .unwrap();
-    runtime.block_on(follows_the_model(subject, steps))
+    runtime.block_on(async { follows_the_model(subject.await, steps).await })
 }
 
 /// What fails is printed, smallest first; nothing is kept between runs.
@@ -250,11 +250,22 @@ proptest! {
 
     #[test]
     fn the_store_in_memory_does_as_the_model(steps in steps()) {
-        check(Subject::memory(), steps)?;
+        check(async { Subject::memory() }, steps)?;
     }
 
     #[test]
     fn the_store_in_a_file_does_as_the_model_and_keeps_it_all_when_closed(steps in steps()) {
-        check(Subject::sqlite(), steps)?;
+        check(async { Subject::sqlite() }, steps)?;
+    }
+}
+
+proptest! {
+    // Each opens several stores, each of several connections, which takes PostgreSQL a process each.
+    #![proptest_config(ProptestConfig { cases: 16, ..config() })]
+
+    #[test]
+    #[ignore = "needs PostgreSQL"]
+    fn the_store_in_a_database_does_as_the_model_and_keeps_it_all_when_closed(steps in steps()) {
+        check(Subject::postgres(), steps)?;
     }
 }

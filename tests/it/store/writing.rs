@@ -14,7 +14,7 @@ use futures_util::{
 };
 use shippy::store::{Condition, NewConsignment, Outcome, StoreError, StoredConsignment};
 
-use super::{Subject, new, read_all};
+use super::{Subject, everything, new, read_all};
 
 /// What one writer sent and was told.
 type Told = Vec<(NewConsignment, Outcome)>;
@@ -67,19 +67,15 @@ fn check_truth(told: &Told, records: &[StoredConsignment]) {
     assert_eq!(stored.len(), records.len(), "nobody else stored anything");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn many_who_write_at_once_are_each_told_the_truth() {
-    for subject in Subject::both() {
+on_each_store! {
+    async fn many_who_write_at_once_are_each_told_the_truth(subject: Subject) {
         let told = write_at_once(&subject).await;
         let records = read_all(&*subject.store).await;
         assert_eq!(records.len(), 32 * 15 + 15 + 15);
         check_truth(&told, &records);
     }
-}
 
-#[tokio::test]
-async fn batches_are_numbered_in_the_order_in_which_they_were_handed_over() {
-    for subject in Subject::both() {
+    async fn batches_are_numbered_in_the_order_in_which_they_were_handed_over(subject: Subject) {
         let batch = |turn| [0, 1, 2].map(|place| new(format!("{turn}-{place}"), ""));
         let appends = (0..500).map(|turn| subject.store.append(batch(turn).into()));
         let outcomes = join_all(appends).await.into_iter();
@@ -90,22 +86,16 @@ async fn batches_are_numbered_in_the_order_in_which_they_were_handed_over() {
             assert_eq!(receipt.sequence, expected);
         }
     }
-}
 
-#[tokio::test]
-async fn what_was_handed_over_is_stored_although_nobody_waits_for_it() {
-    for subject in Subject::both() {
+    async fn what_was_handed_over_is_stored_although_nobody_waits_for_it(subject: Subject) {
         let _gone = subject.store.append(vec![new("a", "a")]).now_or_never();
         subject.store.append(vec![new("b", "b")]).await.unwrap();
         let bodies = read_all(&*subject.store).await;
         let bodies: Vec<_> = bodies.into_iter().map(|record| record.body).collect();
         assert_eq!(bodies, ["a", "b"].map(Bytes::from));
     }
-}
 
-#[tokio::test]
-async fn closing_commits_what_waits_and_refuses_what_comes_later() {
-    for mut subject in Subject::both() {
+    async fn closing_commits_what_waits_and_refuses_what_comes_later(subject: Subject) {
         let appends = (0..200).map(|id| subject.store.append(vec![new(id.to_string(), "")]));
         let (appended, ()) = join(join_all(appends), subject.store.close()).await;
         assert!(appended.into_iter().all(|result| result.is_ok()));
@@ -113,25 +103,22 @@ async fn closing_commits_what_waits_and_refuses_what_comes_later() {
         assert!(matches!(late, Err(StoreError::Closed)), "{late:?}");
         assert_eq!(*subject.store.condition().borrow(), Condition::Closed);
         subject.store.close().await;
-        if subject.home.is_some() {
+        if subject.is_kept() {
             subject.reopen().await;
             assert_eq!(read_all(&*subject.store).await.len(), 200);
         }
     }
-}
 
-#[tokio::test]
-async fn a_closed_store_answers_no_scan() {
-    for subject in Subject::both() {
+    async fn a_closed_store_answers_no_scan(subject: Subject) {
         subject.store.close().await;
-        let page = subject.store.scan(&super::everything(0)).await;
+        let page = subject.store.scan(&everything(0)).await;
         assert!(matches!(page, Err(StoreError::Closed)), "{page:?}");
     }
 }
 
 /// Runs `act` while another connection holds the file's write lock, so that the writer can commit nothing.
 async fn while_the_writer_is_held<T>(subject: &Subject, act: impl Future<Output = T>) -> T {
-    let home = subject.home.as_ref().unwrap().path();
+    let home = subject.folder().path();
     let holder = rusqlite::Connection::open(home.join("register.db")).unwrap();
     holder.execute_batch("BEGIN IMMEDIATE").unwrap();
     let result = act.await;

@@ -2,12 +2,17 @@
 //! real network. They need root, `ip` and `bridge` (iproute2) and, for firewalls, `nft` (nftables).
 
 use std::{
-    cell::Cell,
     ffi::OsStr,
+    fs::File,
     io::Write as _,
+    os::fd::AsFd as _,
+    panic::resume_unwind,
     process::{Command, Stdio},
     sync::atomic::{AtomicU32, Ordering},
+    thread,
 };
+
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use super::eventually;
 
@@ -42,6 +47,18 @@ impl Namespace {
             .arg(program)
             .stdin(Stdio::null());
         command
+    }
+
+    /// Runs `work` in a thread inside. What it starts, threads and processes, is inside as well.
+    pub(crate) fn inside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        thread::scope(|scope| {
+            let inside = scope.spawn(|| {
+                let link = File::open(format!("/run/netns/{}", self.name)).unwrap();
+                move_into_link_name_space(link.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
+                work()
+            });
+            inside.join().unwrap_or_else(|panic| resume_unwind(panic))
+        })
     }
 
     /// Runs `ip` inside.
@@ -124,7 +141,7 @@ impl Drop for Namespace {
 #[derive(Debug)]
 pub(crate) struct Bridge {
     switch: Namespace,
-    ports: Cell<u32>,
+    ports: AtomicU32,
 }
 
 /// A host's place on a bridge.
@@ -139,14 +156,13 @@ impl Bridge {
         let switch = Namespace::new();
         switch.ip(&["link", "add", "bridge", "type", "bridge"]);
         switch.ip(&["link", "set", "bridge", "up"]);
-        let ports = Cell::new(0);
+        let ports = AtomicU32::new(0);
         Self { switch, ports }
     }
 
     /// Plugs `host` in: `interface` there gets `addresses`, in CIDR notation.
     pub(crate) fn plug(&self, host: &Namespace, interface: &str, addresses: &[&str]) -> Port<'_> {
-        let name = format!("port{}", self.ports.get());
-        self.ports.set(self.ports.get() + 1);
+        let name = format!("port{}", self.ports.fetch_add(1, Ordering::Relaxed));
         self.switch.ip(&veth(&name, interface, host));
         for address in addresses {
             host.add_address(interface, address);

@@ -1,0 +1,64 @@
+//! Asks servers that were named by their address alone whose they are, so that those of one register can be told to be
+//! its replicas.
+
+use std::collections::BTreeMap;
+
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use tokio::time::{Instant, timeout_at};
+
+use super::{
+    connection::{self, Candidate},
+    find::Wanted,
+    opening::{OPEN_TIMEOUT, STAGGER},
+};
+use crate::registry::Instance;
+
+/// `found` with the registers of those that said theirs in time, and without those of another register than the first
+/// of them: two registers are never mixed, and of several it is the one named first.
+///
+/// One alone is not asked: whoever calls it is told by the answer.
+pub(super) async fn identify(
+    mut found: Vec<Instance>,
+    wanted: &Wanted,
+    deadline: Instant,
+) -> Vec<Instance> {
+    let is_unknown = |instance: &Instance| instance.register.is_empty();
+    if found.len() < 2 || !found.iter().all(is_unknown) {
+        return found;
+    }
+    let registers = ask(&found, wanted, deadline).await;
+    let Some(chosen) = registers.values().next().cloned() else {
+        return found;
+    };
+    for (&place, register) in &registers {
+        found[place].register.clone_from(register);
+    }
+    found.retain(|instance| is_unknown(instance) || instance.register == chosen);
+    found
+}
+
+/// The register of each that answers, by its place in `found`. Once one has, the others get a little time.
+async fn ask(found: &[Instance], wanted: &Wanted, deadline: Instant) -> BTreeMap<usize, String> {
+    let mut asked: FuturesUnordered<_> = (found.iter().enumerate())
+        .map(async |(place, instance)| (place, register_of(instance, wanted).await))
+        .collect();
+    let mut registers = BTreeMap::new();
+    let mut until = deadline.min(Instant::now() + OPEN_TIMEOUT);
+    while let Ok(Some((place, register))) = timeout_at(until, asked.next()).await {
+        if let Some(register) = register {
+            registers.insert(place, register);
+            until = until.min(Instant::now() + STAGGER);
+        }
+    }
+    registers
+}
+
+async fn register_of(instance: &Instance, wanted: &Wanted) -> Option<String> {
+    let candidate = Candidate {
+        register: String::new(),
+        address: instance.addresses.first()?.clone(),
+        tls: instance.tls,
+    };
+    let connection = connection::open(candidate, wanted).await.ok()?;
+    Some(connection.register)
+}

@@ -1,0 +1,170 @@
+//! What a client knows of its register's servers: where they are, and which of them failed.
+
+use std::{
+    collections::{HashMap, HashSet},
+    hash::{BuildHasher as _, RandomState},
+};
+
+use tokio::time::Instant;
+
+use super::connection::Candidate;
+use crate::registry::Instance;
+
+/// The servers of one register, in an order that is this client's own: many clients spread evenly over them so.
+#[derive(Default)]
+pub(super) struct Servers {
+    /// As they were found last.
+    known: Vec<Instance>,
+    /// When an address failed last. One that has answered since is not here.
+    failed: HashMap<String, Instant>,
+    order: RandomState,
+}
+
+impl Servers {
+    /// Puts what was found in place of what was known.
+    pub(super) fn set(&mut self, found: Vec<Instance>) {
+        let addresses: HashSet<_> = found.iter().flat_map(|one| &one.addresses).collect();
+        self.failed
+            .retain(|address, _| addresses.contains(&address));
+        self.known = found;
+    }
+
+    /// Whether none is known.
+    pub(super) fn is_empty(&self) -> bool {
+        self.known.is_empty()
+    }
+
+    /// Whether there is another to ask where one does not answer.
+    pub(super) fn are_several(&self) -> bool {
+        self.known.len() > 1
+    }
+
+    /// Notes that nothing came from `address`.
+    pub(super) fn note_failure(&mut self, address: &str) {
+        self.failed.insert(address.to_owned(), Instant::now());
+    }
+
+    /// Notes that `address` answered.
+    pub(super) fn note_answer(&mut self, address: &str) {
+        self.failed.remove(address);
+    }
+
+    /// Where to ask, in this order: each server's best address before any server's second. What failed comes last, and
+    /// of that first what failed longest ago.
+    pub(super) fn candidates(&self) -> Vec<Candidate> {
+        let mut instances: Vec<&Instance> = self.known.iter().collect();
+        instances.sort_by_key(|one| (one.register.is_empty(), self.order.hash_one(&one.id)));
+        let mut ranked: Vec<_> = instances.into_iter().flat_map(candidates).collect();
+        // A stable sort, so that servers keep their order.
+        ranked.sort_by_key(|(rank, candidate)| (self.failed.get(&candidate.address), *rank));
+        ranked.into_iter().map(|(_, candidate)| candidate).collect()
+    }
+}
+
+/// The instance's addresses, the best first, each with its rank.
+fn candidates(instance: &Instance) -> impl Iterator<Item = (usize, Candidate)> {
+    let candidate = |address: &String| Candidate {
+        register: instance.register.clone(),
+        address: address.clone(),
+        tls: instance.tls,
+    };
+    instance.addresses.iter().map(candidate).enumerate()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::registry::Kind;
+
+    fn instance(id: &str, addresses: &[&str]) -> Instance {
+        Instance {
+            id: id.into(),
+            name: "s".into(),
+            version: "1".into(),
+            addresses: addresses.iter().map(ToString::to_string).collect(),
+            register: "r".into(),
+            kind: Kind::Shared,
+            tls: false,
+        }
+    }
+
+    fn three() -> Vec<Instance> {
+        ["a", "b", "c"]
+            .map(|id| instance(id, &[&format!("{id}:1"), &format!("{id}:2")]))
+            .into()
+    }
+
+    fn addresses(servers: &Servers) -> Vec<String> {
+        let candidates = servers.candidates().into_iter();
+        candidates.map(|candidate| candidate.address).collect()
+    }
+
+    fn servers(found: Vec<Instance>) -> Servers {
+        let mut servers = Servers::default();
+        servers.set(found);
+        servers
+    }
+
+    #[test]
+    fn many_clients_spread_evenly_and_each_keeps_its_order() {
+        let mut first: BTreeMap<String, u32> = BTreeMap::new();
+        for _ in 0..3_000 {
+            let mut servers = servers(three());
+            let order = addresses(&servers);
+            *first.entry(order[0].clone()).or_default() += 1;
+            let mut reversed = three();
+            reversed.reverse();
+            servers.set(reversed);
+            assert_eq!(addresses(&servers), order);
+        }
+        // Each is expected 1,000 times with a standard deviation of 26.
+        assert_eq!(first.len(), 3, "{first:?}");
+        assert!(
+            first.values().all(|count| (800..1_200).contains(count)),
+            "{first:?}"
+        );
+    }
+
+    #[test]
+    fn a_servers_second_address_comes_after_every_servers_first() {
+        let order = addresses(&servers(three()));
+        assert!(order[..3].iter().all(|address| address.ends_with(":1")));
+        assert!(order[3..].iter().all(|address| address.ends_with(":2")));
+    }
+
+    #[test]
+    fn what_failed_comes_last_until_it_answers() {
+        let mut servers = servers(three());
+        let order = addresses(&servers);
+        for address in &order[..2] {
+            servers.note_failure(address);
+            std::thread::sleep(std::time::Duration::from_millis(2));
+        }
+        let mut later = order.clone();
+        later.rotate_left(2);
+        assert_eq!(addresses(&servers), later);
+        // Also when they are found again.
+        servers.set(three());
+        assert_eq!(addresses(&servers), later);
+        servers.note_failure(&order[0]);
+        later.swap(4, 5);
+        assert_eq!(addresses(&servers), later);
+        servers.note_answer(&order[0]);
+        servers.note_answer(&order[1]);
+        assert_eq!(addresses(&servers), order);
+    }
+
+    #[test]
+    fn those_whose_register_is_known_come_first() {
+        let unknown = Instance {
+            register: String::new(),
+            ..instance("x", &["x:1"])
+        };
+        for _ in 0..20 {
+            let servers = servers(vec![unknown.clone(), instance("a", &["a:1"])]);
+            assert_eq!(addresses(&servers), ["a:1", "x:1"]);
+        }
+    }
+}

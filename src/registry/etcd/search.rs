@@ -1,0 +1,154 @@
+//! A search: the keys that are there, and then each that comes.
+//!
+//! It goes by no revision. A watch begins with what comes next, and all is read once it is there; so nothing is lost
+//! when what was read last is compacted, or when the cluster was made anew and counts its revisions from 1 again.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::time::sleep;
+
+use super::{
+    cluster::{Cluster, Failure},
+    node,
+    proto::{Event, RangeRequest, RangeResponse, event::EventType},
+    watch::{Change, Watch},
+};
+use crate::registry::{Instance, RegistryError, kept::spread};
+
+/// How long after the keys were read the watch begins: a command that has found its server needs none.
+const WATCH_AFTER: Duration = Duration::from_millis(100);
+/// The pause after a first failure; each later one is twice as long, up to the longest.
+const BACK_OFF: Duration = Duration::from_millis(100);
+const BACK_OFF_MAX: Duration = Duration::from_secs(5);
+
+/// A search under way. Dropping it ends it.
+pub(super) struct Search {
+    cluster: Arc<Cluster>,
+    name: String,
+    /// What is to be told.
+    ready: VecDeque<Instance>,
+    /// What was told, by its key.
+    known: HashMap<Vec<u8>, Vec<Instance>>,
+    stage: Stage,
+    failures: u32,
+}
+
+enum Stage {
+    /// To read all keys.
+    Read,
+    /// To watch.
+    Watch,
+    /// Watching.
+    Watching(Box<Watch>),
+}
+
+impl Search {
+    pub(super) fn new(cluster: Arc<Cluster>, name: &str) -> Self {
+        Self {
+            cluster,
+            name: name.to_owned(),
+            ready: VecDeque::new(),
+            known: HashMap::new(),
+            stage: Stage::Read,
+            failures: 0,
+        }
+    }
+
+    /// What is found next. It never ends. Of a time without etcd an error comes once; the search goes on.
+    pub(super) async fn next(&mut self) -> Result<Instance, RegistryError> {
+        loop {
+            if let Some(instance) = self.ready.pop_front() {
+                return Ok(instance);
+            }
+            if self.failures > 0 {
+                let pause = BACK_OFF * 2_u32.pow((self.failures - 1).min(6));
+                sleep(spread(pause.min(BACK_OFF_MAX))).await;
+            }
+            match self.advance().await {
+                Ok(()) => self.failures = 0,
+                Err(failure) => {
+                    self.failures += 1;
+                    if self.failures == 1 {
+                        return Err(self.cluster.error(failure));
+                    }
+                }
+            }
+        }
+    }
+
+    async fn advance(&mut self) -> Result<(), Failure> {
+        match &mut self.stage {
+            Stage::Read => {
+                self.read().await?;
+                self.stage = Stage::Watch;
+            }
+            Stage::Watch => {
+                sleep(WATCH_AFTER).await;
+                let (key, range_end) = node::range(&self.name);
+                let watch = Watch::start(&self.cluster, &key, &range_end).await?;
+                // What came before it began.
+                self.read().await?;
+                self.stage = Stage::Watching(Box::new(watch));
+            }
+            Stage::Watching(watch) => match watch.next().await {
+                Change::Events(events) => events.iter().for_each(|event| self.note(event)),
+                Change::Ended(reason) => {
+                    tracing::debug!(reason, "the watch has ended, and another one goes on");
+                    self.stage = Stage::Read;
+                }
+            },
+        }
+        Ok(())
+    }
+
+    /// Reads all keys.
+    async fn read(&mut self) -> Result<(), Failure> {
+        let answer = match self.range(false).await {
+            // A cluster that has lost its majority still knows where servers were, and most will be.
+            Err(Failure::Away(_)) => self.range(true).await?,
+            answer => answer?,
+        };
+        let told = std::mem::take(&mut self.known);
+        for pair in answer.kvs {
+            let found = node::decode(&pair.value, &self.name);
+            if told.get(&pair.key) != Some(&found) {
+                self.ready.extend(found.iter().cloned());
+            }
+            self.known.insert(pair.key, found);
+        }
+        Ok(())
+    }
+
+    async fn range(&self, serializable: bool) -> Result<RangeResponse, Failure> {
+        let (key, range_end) = node::range(&self.name);
+        let request = RangeRequest {
+            key,
+            range_end,
+            serializable,
+        };
+        let answer = self.cluster.call(|session| {
+            let request = request.clone();
+            async move { session.kv().range(request).await }
+        });
+        Ok(answer.await?.into_inner())
+    }
+
+    fn note(&mut self, event: &Event) {
+        let Some(pair) = &event.kv else {
+            return;
+        };
+        if event.r#type() == EventType::Delete {
+            self.known.remove(&pair.key);
+            return;
+        }
+        let found = node::decode(&pair.value, &self.name);
+        if self.known.get(&pair.key) != Some(&found) {
+            self.ready.extend(found.iter().cloned());
+            self.known.insert(pair.key.clone(), found);
+        }
+    }
+}

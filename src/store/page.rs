@@ -1,0 +1,180 @@
+//! Pages: what one scan reads at a time.
+
+use bytes::Bytes;
+
+use super::{MalformedBody, Receipt, Scan, StoredConsignment};
+use crate::consignment;
+
+/// Most records of one page: several chunks of a stream, so that what a scan takes beside its records is shared by
+/// many of them.
+pub const PAGE_RECORDS: usize = 1_024;
+/// About the largest page, in bytes of records as they are listed: a page ends with the record that reaches it.
+pub const PAGE_BYTES: usize = 256 * 1024;
+/// Most records that are searched for one page, so that a condition that few meet holds no reader for long.
+pub const PAGE_SEARCHED: usize = 4_096;
+
+/// What the server says of a record takes so many bytes at most in this century, below a trillion of them.
+const SERVER_FIELDS_ROOM: usize = 24;
+
+/// A run of records.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page {
+    /// By sequence number: ascending, or descending where the newest come first.
+    pub records: Records,
+    /// How far the range has been searched, this sequence number included; the next page comes after it, or before it
+    /// where the newest come first.
+    pub through: u64,
+    /// Whether all of the range has been searched.
+    pub is_last: bool,
+}
+
+/// The records of a page, one behind the other in one buffer, each as a list sends it
+/// ([`consignment::write_server_fields`]): a list moves them without touching them one by one.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Records {
+    encoded: Bytes,
+    places: Vec<Place>,
+}
+
+/// Where a record is in the buffer: its body, and behind it up to its end what the server says of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Place {
+    receipt: Receipt,
+    start: usize,
+    body_end: usize,
+    end: usize,
+}
+
+impl Records {
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
+    /// Each as it is stored.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = StoredConsignment> {
+        let stored = |place: &Place| StoredConsignment {
+            receipt: place.receipt,
+            body: self.encoded.slice(place.start..place.body_end),
+        };
+        self.places.iter().map(stored)
+    }
+
+    /// Each as it is listed, with its sequence number.
+    pub fn listed(&self) -> impl Iterator<Item = (u64, Bytes)> {
+        let listed = |place: &Place| {
+            let encoded = self.encoded.slice(place.start..place.end);
+            (place.receipt.sequence, encoded)
+        };
+        self.places.iter().map(listed)
+    }
+}
+
+/// Gathers one page of a scan, in the order of the scan.
+pub(super) struct PageBuilder<'s> {
+    pub(super) scan: &'s Scan,
+    /// Whether every record is asked for.
+    takes_all: bool,
+    searched: usize,
+    /// The last record that was looked at, once the page is full.
+    full_at: Option<u64>,
+    last: u64,
+    encoded: Vec<u8>,
+    places: Vec<Place>,
+}
+
+impl<'s> PageBuilder<'s> {
+    pub(super) fn new(scan: &'s Scan) -> Self {
+        Self {
+            scan,
+            takes_all: scan.filter.is_open(),
+            searched: 0,
+            full_at: None,
+            last: 0,
+            encoded: Vec::new(),
+            places: Vec::new(),
+        }
+    }
+
+    /// Whether there is room for one more record. Asked only when there is one: where the answer is no, the page ends
+    /// with the record before.
+    pub(super) fn has_room(&mut self) -> bool {
+        let room = self.places.len() < self.scan.limit.min(PAGE_RECORDS)
+            && self.encoded.len() < PAGE_BYTES
+            && self.searched < PAGE_SEARCHED;
+        if !room {
+            self.full_at = Some(self.last);
+        }
+        room
+    }
+
+    /// Takes the record of `receipt` and `body` if it is asked for.
+    pub(super) fn offer(&mut self, receipt: Receipt, body: &[u8]) -> Result<(), MalformedBody> {
+        self.searched += 1;
+        self.last = receipt.sequence;
+        if self.takes_all || self.scan.filter.admits(receipt.created_at, body)? {
+            if self.places.is_empty() {
+                self.make_room(body.len());
+            }
+            let start = self.encoded.len();
+            self.encoded.extend_from_slice(body);
+            let body_end = self.encoded.len();
+            let Receipt {
+                sequence,
+                created_at,
+            } = receipt;
+            consignment::write_server_fields(&mut self.encoded, sequence, created_at);
+            self.places.push(Place {
+                receipt,
+                start,
+                body_end,
+                end: self.encoded.len(),
+            });
+        }
+        Ok(())
+    }
+
+    /// Makes room for as many records as will come, where that is known, if they are about as large as the first.
+    fn make_room(&mut self, first: usize) {
+        let scan = self.scan;
+        if !self.takes_all || !scan.ids.is_empty() {
+            return;
+        }
+        let range = usize::try_from(scan.through.saturating_sub(scan.after)).unwrap_or(usize::MAX);
+        let each = first + SERVER_FIELDS_ROOM;
+        let count = (PAGE_BYTES / each + 1)
+            .min(PAGE_RECORDS)
+            .min(scan.limit)
+            .min(range);
+        self.encoded.reserve(count * each);
+        self.places.reserve(count);
+    }
+
+    /// Ends the page although there may be more: all up to `sequence`, this one included, has been searched.
+    pub(super) fn stop_at(&mut self, sequence: u64) {
+        self.full_at = Some(sequence);
+    }
+
+    pub(super) fn finish(self) -> Page {
+        let end = if self.scan.newest_first {
+            self.scan.after.saturating_add(1)
+        } else {
+            self.scan.through
+        };
+        Page {
+            records: Records {
+                encoded: self.encoded.into(),
+                places: self.places,
+            },
+            through: self.full_at.unwrap_or(end),
+            is_last: self.full_at.is_none(),
+        }
+    }
+}

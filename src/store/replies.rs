@@ -1,0 +1,134 @@
+//! How those who wait for a commit learn what became of it.
+//!
+//! To wake a task of another thread's runtime takes a system call, and a task that is woken alone has its reply written
+//! to its connection alone. So of those who wait on one runtime, one is woken and brings the others theirs: they run
+//! together, and what they have to say is sent together.
+
+use tokio::{
+    runtime::{Handle, Id},
+    sync::oneshot,
+};
+
+use crate::store::{Outcome, StoreError};
+
+pub(super) type Answer = Result<Vec<Outcome>, StoreError>;
+
+/// Where an answer goes.
+#[derive(Debug)]
+pub(super) struct Recipient {
+    sender: oneshot::Sender<Delivery>,
+    /// Where it waits; `None` outside of any runtime.
+    runtime: Option<Id>,
+}
+
+/// One who waits.
+pub(super) struct Waiting(oneshot::Receiver<Delivery>);
+
+/// An answer, and those of others on the same runtime.
+#[derive(Debug)]
+struct Delivery {
+    answer: Answer,
+    others: Others,
+}
+
+/// They are delivered when this goes out of scope: so also when the one who was to bring them has gone.
+#[derive(Debug, Default)]
+struct Others(Vec<(Recipient, Answer)>);
+
+impl Drop for Others {
+    fn drop(&mut self) {
+        for (recipient, answer) in self.0.drain(..) {
+            recipient.deliver(answer, Self::default());
+        }
+    }
+}
+
+/// Made where it is waited: the answer is for a task of the calling runtime.
+pub(super) fn expect() -> (Recipient, Waiting) {
+    let (sender, receiver) = oneshot::channel();
+    let runtime = Handle::try_current().ok().map(|handle| handle.id());
+    (Recipient { sender, runtime }, Waiting(receiver))
+}
+
+impl Waiting {
+    /// The answer. Other answers may come with it, so this is to be polled to its end or dropped, and not set aside.
+    pub(super) async fn answer(self) -> Answer {
+        let Delivery { answer, others } = self.0.await.map_err(|_| StoreError::Closed)?;
+        drop(others);
+        answer
+    }
+}
+
+impl Recipient {
+    fn deliver(self, answer: Answer, others: Others) {
+        // Whoever asked may have gone. What was not taken is dropped here, and so delivered to the others.
+        let _ = self.sender.send(Delivery { answer, others });
+    }
+}
+
+/// Delivers all of `answers`.
+pub(super) fn deliver(answers: impl Iterator<Item = (Recipient, Answer)>) {
+    let mut groups: Vec<(Recipient, Answer, Others)> = Vec::new();
+    for (recipient, answer) in answers {
+        let beside = |one: &&mut (Recipient, _, _)| {
+            recipient.runtime.is_some() && one.0.runtime == recipient.runtime
+        };
+        match groups.iter_mut().find(beside) {
+            Some((_, _, others)) => others.0.push((recipient, answer)),
+            None => groups.push((recipient, answer, Others::default())),
+        }
+    }
+    for (recipient, answer, others) in groups {
+        recipient.deliver(answer, others);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    fn expect_some() -> (Vec<(Recipient, Answer)>, Vec<Waiting>) {
+        let all = (0..5).map(|_| expect());
+        all.map(|(recipient, waiting)| ((recipient, Ok(Vec::new())), waiting))
+            .unzip()
+    }
+
+    #[tokio::test]
+    async fn the_first_brings_the_others_theirs() {
+        let (answers, mut waiting) = expect_some();
+        deliver(answers.into_iter());
+        let last = waiting.pop().unwrap();
+        let mut last = Box::pin(last.answer());
+        assert!((&mut last).now_or_never().is_none());
+        assert!(waiting.remove(0).answer().await.is_ok());
+        assert!(last.now_or_never().unwrap().is_ok());
+    }
+
+    #[tokio::test]
+    async fn one_who_has_gone_keeps_nobody_waiting() {
+        for gone_before in [true, false] {
+            let (answers, mut waiting) = expect_some();
+            if gone_before {
+                waiting.remove(0);
+                deliver(answers.into_iter());
+            } else {
+                deliver(answers.into_iter());
+                waiting.remove(0);
+            }
+            for one in waiting {
+                assert!(one.answer().now_or_never().unwrap().is_ok());
+            }
+        }
+    }
+
+    #[test]
+    fn outside_of_any_runtime_each_gets_its_own() {
+        let (answers, waiting) = expect_some();
+        deliver(answers.into_iter());
+        for one in waiting.into_iter().rev() {
+            assert!(one.answer().now_or_never().unwrap().is_ok());
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! A database that crashes, hangs, cuts connections and comes back.
+
+use std::{
+    io::{BufRead as _, BufReader},
+    thread,
+    time::{Duration, Instant},
+};
+
+use rustix::process::Signal;
+use shippy::proto::{Consignment, GetRequest};
+use tonic::{Code, transport::Endpoint};
+use tonic_health::pb::{
+    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
+};
+
+use super::{
+    listed, on_own_database,
+    proxy::Proxy,
+    serve,
+    writers::{Writers, check},
+};
+use crate::{
+    cli::file,
+    running::Running,
+    support::{SOON, Server, folder, own_name, postgres::Cluster},
+};
+
+/// How long whoever creates while the database is away may wait for an answer.
+const ANSWERED: Duration = Duration::from_secs(10);
+
+#[test]
+#[ignore = "needs PostgreSQL"]
+fn what_is_created_while_the_database_crashes_and_returns_is_stored_once() {
+    let (cluster, home) = (Cluster::start(), folder());
+    let server = serve(home.path(), &cluster.url("postgres"), &own_name());
+    let record = |number| format!("{{\"id\":\"bulk-{number}\"}}\n");
+    let records: String = (0..60_000).map(record).collect();
+    let path = file(home.path(), "bulk.ndjson", records);
+    let arguments = ["create", "--timeout", "60s", "--quiet", &path];
+    let mut bulk = Running::start(&mut server.ask(home.path(), &arguments));
+    let ids = BufReader::new(bulk.child.stdout.take().unwrap()).lines();
+    let ids = thread::spawn(|| ids.map_while(Result::ok).count());
+    let writers = Writers::start(&[server.address], 8);
+    for _ in 0..3 {
+        writers.wait_for(50);
+        cluster.stop();
+        thread::sleep(Duration::from_millis(400));
+        cluster.run();
+    }
+    writers.wait_for(200);
+    let ended = writers.end();
+    bulk.end().exits(0);
+    assert_eq!(ids.join().unwrap(), 60_000);
+    let all = listed(&server, home.path());
+    check(&ended, &all);
+    let of_bulk = all.iter().filter(|(_, id)| id.starts_with("bulk-"));
+    assert_eq!(of_bulk.count(), 60_000);
+    let logged = server.logged();
+    assert!(logged.matches("/postgres is back").count() <= 3, "{logged}");
+}
+
+#[test]
+#[ignore = "needs PostgreSQL"]
+fn a_create_whose_connection_is_cut_is_told_what_became_of_it() {
+    let (cluster, home) = (Cluster::shared(), folder());
+    let (server, database) = on_own_database(home.path(), &cluster);
+    let writers = Writers::start(&[server.address], 16);
+    let cut = format!(
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
+         WHERE datname = '{database}' AND application_name = 'shippy'"
+    );
+    let mut cuts = 0;
+    for _ in 0..40 {
+        writers.wait_for(40);
+        cuts += cluster.sql("postgres", &cut).parse::<u32>().unwrap();
+    }
+    let ended = writers.end();
+    assert!(cuts >= 40, "{cuts}");
+    check(&ended, &listed(&server, home.path()));
+    for one in &ended {
+        assert_eq!(one.again, 0, "nobody had to send anything again");
+        let created = one.told.values().filter(|(_, created)| *created).count();
+        assert_eq!(created, one.told.len(), "each was new");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs PostgreSQL"]
+async fn a_commit_whose_answer_is_lost_is_told_as_what_it_was() {
+    let (cluster, home) = (Cluster::shared(), folder());
+    let proxy = Proxy::to(cluster.port);
+    let url = format!("postgres://postgres@127.0.0.1:{}/postgres", proxy.port);
+    let server = serve(home.path(), &url, &own_name());
+    let mut client = server.connect().await;
+    for sequence in 1..=5 {
+        let id = format!("tea-{sequence}");
+        proxy.lose_an_answer();
+        let reply = client.create_consignment(consignment(&id)).await.unwrap();
+        let reply = reply.into_inner();
+        assert!(proxy.has_lost_it());
+        assert!(reply.created, "{id} was new");
+        assert_eq!(reply.consignment.unwrap().sequence, sequence);
+        let again = client.create_consignment(consignment(&id)).await.unwrap();
+        assert!(!again.into_inner().created, "{id} is there now");
+    }
+    let all = client.get_consignments(GetRequest {}).await.unwrap();
+    assert_eq!(all.into_inner().consignments.len(), 5);
+}
+
+async fn status_becomes(server: &Server, wanted: ServingStatus) {
+    let endpoint = Endpoint::from_shared(format!("http://{}", server.address)).unwrap();
+    let mut health = HealthClient::new(endpoint.connect().await.unwrap());
+    let request = HealthCheckRequest::default();
+    let mut watch = health.watch(request).await.unwrap().into_inner();
+    let change = async {
+        while let Some(message) = watch.message().await.unwrap() {
+            if message.status() == wanted {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(SOON, change)
+        .await
+        .unwrap_or_else(|_| panic!("never {wanted:?}"));
+}
+
+fn consignment(id: &str) -> Consignment {
+    Consignment {
+        id: id.into(),
+        ..Consignment::default()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs PostgreSQL"]
+async fn health_follows_the_database_and_whoever_asks_meanwhile_is_told_to_try_again() {
+    for hangs in [false, true] {
+        let (cluster, home) = (Cluster::start(), folder());
+        let server = serve(home.path(), &cluster.url("postgres"), &own_name());
+        let mut client = server.connect().await;
+        client.create_consignment(consignment("a")).await.unwrap();
+        if hangs {
+            cluster.signal_all(Signal::STOP);
+        } else {
+            cluster.stop();
+        }
+        let begun = Instant::now();
+        let refused = client.create_consignment(consignment("b")).await;
+        let refused = refused.unwrap_err();
+        assert!(begun.elapsed() < ANSWERED, "{:?}", begun.elapsed());
+        assert_eq!(refused.code(), Code::Unavailable, "{refused}");
+        assert!(refused.message().contains("database"), "{refused}");
+        status_becomes(&server, ServingStatus::NotServing).await;
+        let begun = Instant::now();
+        let refused = client.get_consignments(GetRequest {}).await.unwrap_err();
+        assert!(begun.elapsed() < ANSWERED, "{:?}", begun.elapsed());
+        assert_eq!(refused.code(), Code::Unavailable, "{refused}");
+        if hangs {
+            cluster.signal_all(Signal::CONT);
+        } else {
+            cluster.run();
+        }
+        status_becomes(&server, ServingStatus::Serving).await;
+        let reply = client.create_consignment(consignment("b")).await.unwrap();
+        assert_eq!(reply.into_inner().consignment.unwrap().sequence, 2);
+        let all = client.get_consignments(GetRequest {}).await.unwrap();
+        assert_eq!(all.into_inner().consignments.len(), 2);
+        let logged = server.logged();
+        assert_eq!(logged.matches("/postgres is away").count(), 1, "{logged}");
+        assert_eq!(logged.matches("/postgres is back").count(), 1, "{logged}");
+    }
+}
