@@ -26,6 +26,8 @@ use crate::support::{Server, folder, run};
 
 type Client = ShippingServiceClient<Channel>;
 
+/// What takes milliseconds, while everything else runs too: a server that never answers fails the test.
+const ANSWER: Duration = Duration::from_secs(60);
 /// Those who create at the same time, each over a connection of its own.
 const CLIENTS: u64 = 32;
 /// A server lives at most so long after its clients have begun.
@@ -111,11 +113,18 @@ fn choose(dice: &mut Dice, known: &Shared) -> Consignment {
     chosen
 }
 
+/// What `work` comes to, which is to come to an end.
+async fn answer<T>(what: &str, work: impl Future<Output = T>) -> T {
+    let answer = tokio::time::timeout(ANSWER, work).await;
+    answer.unwrap_or_else(|_| panic!("not within {ANSWER:?}: {what}"))
+}
+
 /// Creates one after another until the server is gone.
 async fn create_on(mut client: Client, mut dice: Dice, known: Shared) {
     loop {
         let consignment = choose(&mut dice, &known);
-        match client.create_consignment(consignment.clone()).await {
+        let created = client.create_consignment(consignment.clone());
+        match answer("an answer to a create", created).await {
             Ok(reply) => {
                 let stored = reply.into_inner().consignment.unwrap();
                 assert_eq!(encoding(&stored), encoding(&consignment));
@@ -136,13 +145,13 @@ async fn create_on(mut client: Client, mut dice: Dice, known: Shared) {
 async fn live_and_be_killed(server: Server, dice: &mut Dice, known: &Shared) {
     let mut creating = Vec::new();
     for _ in 0..CLIENTS {
-        let client = server.connect().await;
+        let client = answer("a connection to create over", server.connect()).await;
         let own_dice = Dice(dice.roll(u64::MAX));
         creating.push(tokio::spawn(create_on(client, own_dice, Arc::clone(known))));
     }
     tokio::time::sleep(Duration::from_millis(dice.roll(LONGEST_LIFE_MILLIS))).await;
     server.kill();
-    for client in join_all(creating).await {
+    for client in answer("the end of all who create", join_all(creating)).await {
         client.unwrap();
     }
 }
@@ -188,14 +197,11 @@ async fn list(server: &Server, after: u64) -> Vec<Bytes> {
         after: Some(after),
         ..ListRequest::default()
     };
-    let mut client = server.connect().await;
-    let mut chunks = client
-        .list_consignments(request)
-        .await
-        .unwrap()
-        .into_inner();
+    let mut client = answer("a connection to list over", server.connect()).await;
+    let listing = client.list_consignments(request);
+    let mut chunks = answer("a list", listing).await.unwrap().into_inner();
     let mut listed = Vec::new();
-    while let Some(chunk) = chunks.message().await.unwrap() {
+    while let Some(chunk) = answer("a list's chunk", chunks.message()).await.unwrap() {
         listed.extend(chunk.consignments);
     }
     listed

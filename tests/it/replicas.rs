@@ -64,10 +64,10 @@ fn fresh() -> Consignment {
 }
 
 /// A file of `count` consignments in `folder`; its path.
-fn many(folder: &Path, count: usize) -> String {
-    let line = |number| format!("{{\"id\":\"tea-{number}\"}}\n");
+fn many(folder: &Path, name: &str, count: usize) -> String {
+    let line = |number| format!("{{\"id\":\"{name}-{number}\"}}\n");
     let lines: String = (1..=count).map(line).collect();
-    file(folder, "many.ndjson", lines)
+    file(folder, &format!("{name}.ndjson"), lines)
 }
 
 /// How long `work` takes, which is said.
