@@ -13,6 +13,8 @@ mod mdns;
 mod mounts;
 mod network;
 mod postgres;
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+mod power;
 mod registry;
 mod replicas;
 mod running;
