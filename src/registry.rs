@@ -10,6 +10,7 @@ pub mod fixed;
 mod kept;
 pub mod mdns;
 mod metadata;
+mod outage;
 mod places;
 mod words;
 
