@@ -114,7 +114,7 @@ fn choose(dice: &mut Dice, known: &Shared) -> Consignment {
 }
 
 /// What `work` comes to, which is to come to an end.
-async fn answer<T>(what: &str, work: impl Future<Output = T>) -> T {
+pub(crate) async fn answer<T>(what: &str, work: impl Future<Output = T>) -> T {
     let answer = tokio::time::timeout(ANSWER, work).await;
     answer.unwrap_or_else(|_| panic!("not within {ANSWER:?}: {what}"))
 }

@@ -3,6 +3,8 @@
 mod cli;
 mod compose;
 mod contract;
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+mod disk;
 mod followed;
 mod fsync;
 mod image;
@@ -13,8 +15,6 @@ mod mdns;
 mod mounts;
 mod network;
 mod postgres;
-#[cfg(all(target_os = "linux", target_env = "gnu"))]
-mod power;
 mod registry;
 mod replicas;
 mod running;

@@ -1,8 +1,9 @@
 /*
  * Keeps a journal of what a process asks of the files in one folder, so that a test can say what a power cut would have
- * left of them. Built and preloaded by tests/it/power.rs, which reads the journal.
+ * left of them, and makes one of these calls fail. Built and preloaded by tests/it/disk.rs, which reads the journal.
  *
- * POWER_FOLDER: the folder. POWER_JOURNAL: where the journal is appended.
+ * DISK_FOLDER: the folder. DISK_JOURNAL: the journal's file. DISK_FAIL_AT, DISK_ERROR: the call that fails, counted from
+ * 1, and the number of its error.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -28,13 +29,14 @@ struct entry {
     uint64_t length;
 };
 
-enum { CREATED = 1, OPENED, WRITTEN, RESIZED, SYNCED, REMOVED };
+enum { CREATED = 1, OPENED, WRITTEN, RESIZED, SYNCED, REMOVED, FAILED };
 
 static char watched[FILES];
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static int journal = -1;
 static uint64_t journal_length;
 static const char *folder;
+static long calls, fail_at, fail_error;
 
 #define REAL(result, name, ...)                                       \
     static result (*real_##name)(__VA_ARGS__);                        \
@@ -55,22 +57,32 @@ static void note(uint64_t what, int file, uint64_t place, const void *bytes, uin
     struct entry entry = {what, 0, place, length};
     struct stat status;
     if (file >= 0) {
-        if (fstat(file, &status)) give_up("power: fstat");
+        if (fstat(file, &status)) give_up("disk.c: fstat");
         entry.inode = status.st_ino;
     }
     if (write_whole(journal, &entry, sizeof entry) != sizeof entry ||
         write_whole(journal, bytes, length) != (ssize_t)length)
-        give_up("power: the journal");
+        give_up("disk.c: the journal");
     journal_length += sizeof entry + length;
 }
 
 __attribute__((constructor)) static void begin(void) {
     REAL(int, open, const char *, int, ...);
-    folder = getenv("POWER_FOLDER");
-    const char *path = getenv("POWER_JOURNAL");
-    if (!folder || !path) give_up("power: POWER_FOLDER and POWER_JOURNAL");
+    folder = getenv("DISK_FOLDER");
+    const char *path = getenv("DISK_JOURNAL");
+    if (!folder || !path) give_up("disk.c: DISK_FOLDER and DISK_JOURNAL");
     journal = real_open(path, O_CREAT | O_WRONLY | O_TRUNC | O_CLOEXEC, 0600);
     if (journal < 0) give_up(path);
+    const char *at = getenv("DISK_FAIL_AT"), *error = getenv("DISK_ERROR");
+    if (at && error) fail_at = atol(at), fail_error = atol(error);
+}
+
+/* Whether the call that begins is the one that fails. To be called with the lock held. */
+static int fails(void) {
+    if (!fail_at || ++calls != fail_at) return 0;
+    note(FAILED, -1, 0, NULL, 0);
+    errno = fail_error;
+    return 1;
 }
 
 static int is_watched(int file) { return file >= 0 && file < FILES && watched[file]; }
@@ -83,9 +95,9 @@ static int note_open(int (*real)(const char *, int, ...), const char *path, int 
     if (!is_inside(path)) return real(path, flags, mode);
     pthread_mutex_lock(&lock);
     int is_new = (flags & O_CREAT) && access(path, F_OK);
-    int file = real(path, flags, mode);
+    int file = fails() ? -1 : real(path, flags, mode);
     int error = errno;
-    if (file >= FILES) give_up("power: too many files");
+    if (file >= FILES) give_up("disk.c: too many files");
     if (file >= 0) {
         watched[file] = 1;
         note(is_new ? CREATED : OPENED, file, 0, path, strlen(path));
@@ -117,7 +129,7 @@ int close(int file) {
 ssize_t write(int file, const void *bytes, size_t length) {
     if (!is_watched(file)) return write_whole(file, bytes, length);
     pthread_mutex_lock(&lock);
-    ssize_t written = write_whole(file, bytes, length);
+    ssize_t written = fails() ? -1 : write_whole(file, bytes, length);
     int error = errno;
     if (written > 0) note(WRITTEN, file, lseek(file, 0, SEEK_CUR) - written, bytes, written);
     pthread_mutex_unlock(&lock);
@@ -130,7 +142,7 @@ ssize_t write(int file, const void *bytes, size_t length) {
         REAL(ssize_t, name, int, const void *, size_t, offset_t);                         \
         if (!is_watched(file)) return real_##name(file, bytes, length, place);            \
         pthread_mutex_lock(&lock);                                                        \
-        ssize_t written = real_##name(file, bytes, length, place);                        \
+        ssize_t written = fails() ? -1 : real_##name(file, bytes, length, place);         \
         int error = errno;                                                                \
         if (written > 0) note(WRITTEN, file, place, bytes, written);                      \
         pthread_mutex_unlock(&lock);                                                      \
@@ -145,7 +157,7 @@ PWRITE(pwrite64, off64_t)
         REAL(int, name, int, offset_t);                               \
         if (!is_watched(file)) return real_##name(file, length);      \
         pthread_mutex_lock(&lock);                                    \
-        int result = real_##name(file, length);                       \
+        int result = fails() ? -1 : real_##name(file, length);        \
         int error = errno;                                            \
         if (!result) note(RESIZED, file, length, NULL, 0);            \
         pthread_mutex_unlock(&lock);                                  \
@@ -162,9 +174,13 @@ RESIZE(ftruncate64, off64_t)
         if (!is_watched(file)) return real_##name(file);              \
         pthread_mutex_lock(&lock);                                    \
         uint64_t begun = journal_length;                              \
-        pthread_mutex_unlock(&lock);                                  \
-        int result = real_##name(file);                               \
+        int result = fails() ? -1 : 0;                                \
         int error = errno;                                            \
+        pthread_mutex_unlock(&lock);                                  \
+        if (!result) {                                                \
+            result = real_##name(file);                               \
+            error = errno;                                            \
+        }                                                             \
         if (!result) {                                                \
             pthread_mutex_lock(&lock);                                \
             note(SYNCED, file, begun, NULL, 0);                       \
@@ -180,7 +196,7 @@ int unlink(const char *path) {
     REAL(int, unlink, const char *);
     if (!is_inside(path)) return real_unlink(path);
     pthread_mutex_lock(&lock);
-    int result = real_unlink(path);
+    int result = fails() ? -1 : real_unlink(path);
     int error = errno;
     if (!result) note(REMOVED, -1, 0, path, strlen(path));
     pthread_mutex_unlock(&lock);
@@ -191,6 +207,6 @@ int unlink(const char *path) {
 /* Not followed: nothing of the kind is to be used in the folder without being added here. */
 int rename(const char *from, const char *to) {
     REAL(int, rename, const char *, const char *);
-    if (is_inside(from) || is_inside(to)) give_up("power: rename");
+    if (is_inside(from) || is_inside(to)) give_up("disk.c: rename");
     return real_rename(from, to);
 }

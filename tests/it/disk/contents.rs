@@ -12,13 +12,14 @@ use crate::kill::Dice;
 /// What a disk writes whole or not at all.
 const SECTOR: u64 = 512;
 
-/// The entries of a journal, as `tests/faults/power.c` writes them.
+/// The entries of a journal, as `tests/faults/disk.c` writes them.
 const CREATED: u64 = 1;
 const OPENED: u64 = 2;
 const WRITTEN: u64 = 3;
 const RESIZED: u64 = 4;
 const SYNCED: u64 = 5;
 const REMOVED: u64 = 6;
+const FAILED: u64 = 7;
 
 /// How much of what was not synced a cut takes away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +45,8 @@ pub(super) struct Disk {
     names: HashMap<PathBuf, u64>,
     /// Names that came (with an inode) and went, not yet synced, each with its place in the journal.
     renamed: Vec<(u64, PathBuf, Option<u64>)>,
+    /// Whether a call was made to fail.
+    pub(super) failed: bool,
 }
 
 #[derive(Default)]
@@ -67,6 +70,7 @@ impl Disk {
             files: HashMap::new(),
             names: HashMap::new(),
             renamed: Vec::new(),
+            failed: false,
         };
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
@@ -126,6 +130,7 @@ impl Disk {
                 file.pending.push((at, change));
             }
             OPENED => {}
+            FAILED => self.failed = true,
             _ => panic!("no entry: {what}"),
         }
     }

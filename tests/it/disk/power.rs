@@ -1,21 +1,16 @@
 //! A power cut at any moment: what was written and not synced is gone, whole or in parts, and what was acknowledged is
 //! there, every consignment once, byte for byte.
 //!
-//! The server runs with a library in front of the system's calls that keeps a journal of them; from it the disk is made
-//! that a cut leaves. `SHIPPY_TEST_POWER_ROUNDS` says how often, `SHIPPY_TEST_POWER_SEED` repeats a history's choices.
+//! `SHIPPY_TEST_POWER_ROUNDS` says how often, `SHIPPY_TEST_POWER_SEED` repeats a history's choices.
 
-use std::{
-    collections::HashSet,
-    fs,
-    path::{Path, PathBuf},
-    process::Command,
-    thread,
-    time::Duration,
-};
+use std::{collections::HashSet, path::Path, thread, time::Duration};
 
 use tempfile::TempDir;
 
-use self::disk::{Cut, Disk};
+use super::{
+    Journal,
+    contents::{Cut, Disk},
+};
 use crate::{
     cli::file,
     kill::{Dice, Shared, check, fresh, list, live_and_be_killed, own_seed, setting},
@@ -23,44 +18,13 @@ use crate::{
     support::{Server, folder, run},
 };
 
-mod disk;
-
-/// What keeps the journal.
-struct Journal {
-    home: TempDir,
-    library: PathBuf,
-}
-
-impl Journal {
-    fn new() -> Self {
-        let home = folder();
-        let library = home.path().join("power.so");
-        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/faults/power.c");
-        let mut compile = Command::new("cc");
-        compile.args(["-O1", "-shared", "-fPIC", "-o"]);
-        compile.arg(&library).arg(source);
-        let compiled = compile.status().unwrap();
-        assert!(compiled.success(), "{compile:?}");
-        Self { home, library }
-    }
-
-    fn path(&self) -> PathBuf {
-        self.home.path().join("journal")
-    }
-
-    /// A server whose calls for the files in `folder` are kept.
-    fn serve(&self, folder: &Path) -> Server {
-        Server::start_with(folder, |command| {
-            command.env("LD_PRELOAD", &self.library);
-            command.env("POWER_FOLDER", folder);
-            command.env("POWER_JOURNAL", self.path());
-        })
-    }
+fn serve(journal: &Journal, folder: &Path) -> Server {
+    Server::spawn(journal.serving(folder), folder)
 }
 
 /// The folder that a power cut leaves of `disk`, after what the journal says.
 fn cut(mut disk: Disk, journal: &Journal, dice: &mut Dice) -> TempDir {
-    disk.follow(&fs::read(journal.path()).unwrap(), true);
+    disk.follow(&journal.read(), true);
     let left = folder();
     disk.leave(Cut::any(dice), dice, left.path());
     left
@@ -82,7 +46,7 @@ async fn what_was_acknowledged_survives_a_power_cut_at_any_moment() {
     let mut last = 0;
     for _ in 0..rounds {
         let disk = Disk::of(home.path());
-        let server = journal.serve(home.path());
+        let server = serve(&journal, home.path());
         last = check(&server, &known, last).await;
         live_and_be_killed(server, &mut dice, &known).await;
         home = cut(disk, &journal, &mut dice);
@@ -103,11 +67,11 @@ async fn a_disk_that_does_not_keep_to_its_syncs_is_noticed_here() {
     // With a register that is safe, so that what is lost are consignments.
     assert!(Server::start(home.path()).stop().success());
     let mut disk = Disk::of(home.path());
-    let server = journal.serve(home.path());
+    let server = serve(&journal, home.path());
     let mut client = server.connect().await;
     client.create_consignment(fresh(&mut dice)).await.unwrap();
     server.kill();
-    disk.follow(&fs::read(journal.path()).unwrap(), false);
+    disk.follow(&journal.read(), false);
     let left = folder();
     disk.leave(Cut::All, &mut dice, left.path());
     let server = Server::start(left.path());
@@ -136,7 +100,7 @@ fn a_bulk_load_and_the_lists_of_a_vessel_survive_power_cuts() {
         let elsewhere = folder();
         let path = file(elsewhere.path(), "load.ndjson", load);
         let disk = Disk::of(home.path());
-        let server = journal.serve(home.path());
+        let server = serve(&journal, home.path());
         let create = ["create", "--timeout", "1s", &path];
         let create = Printing::start(&mut server.ask(home.path(), &create));
         create.await_lines(1);
