@@ -7,6 +7,7 @@ mod contract;
 mod disk;
 mod followed;
 mod fsync;
+mod history;
 mod image;
 mod index;
 mod kill;
