@@ -45,7 +45,10 @@ impl FromStr for StoreUrl {
     fn from_str(text: &str) -> Result<Self, String> {
         match text.split_once(':') {
             Some(("memory", "")) => Ok(Self::Memory),
-            Some(("sqlite", path)) if !path.is_empty() => {
+            Some(("sqlite", "")) => {
+                Err("it names no file: write sqlite:PATH or sqlite:FOLDER/".into())
+            }
+            Some(("sqlite", path)) => {
                 // `sqlite:///var/x` is the same file as `sqlite:/var/x`.
                 Ok(Self::Sqlite(path.strip_prefix("//").unwrap_or(path).into()))
             }
