@@ -11,6 +11,8 @@ use tokio::{
     sync::watch,
 };
 
+use crate::support::free_address;
+
 /// What becomes of connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Door {
@@ -30,14 +32,12 @@ pub(super) struct Proxy {
 
 impl Proxy {
     pub(super) async fn before(server: SocketAddr) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
+        // Where nobody else begins to listen while it is shut.
+        let address = free_address();
+        let listener = TcpListener::bind(&address).await.unwrap();
         let (door, opened) = watch::channel(Door::Open);
         tokio::spawn(serve(listener, server, opened));
-        Self {
-            address: address.to_string(),
-            door,
-        }
+        Self { address, door }
     }
 
     pub(super) fn set(&self, door: Door) {
