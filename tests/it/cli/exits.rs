@@ -10,7 +10,7 @@ use rustix::process::Signal;
 use super::stored;
 use crate::{
     running::Running,
-    support::{Server, folder, free_address, own_name, run, shippy},
+    support::{Server, folder, free_address, own_name, run, run_until, shippy},
 };
 
 #[test]
@@ -61,9 +61,7 @@ fn a_register_that_is_not_there_is_not_replaced_by_another() {
         command
     };
     for args in [&["list"][..], &["create", "consignment.json"]] {
-        run(&mut command(args))
-            .exits(3)
-            .says(&["another register", &server.register]);
+        run_until(|| command(args), 3, &["another register", &server.register]);
     }
     assert!(stored(&server, home.path()).is_empty());
 }

@@ -58,8 +58,8 @@ async fn idle_and_silent_clients_do_not_hold_a_server() {
     drop((idle, last, silent, hesitant));
 }
 
-/// How long a server takes to end that has a suspended client.
-fn time_to_end_beside_a_suspended_client() -> Duration {
+/// How long a server takes to end that has a suspended client, and what it logs.
+fn end_beside_a_suspended_client() -> (Duration, String) {
     let home = folder();
     let server = Server::start(home.path());
     fill(&server, home.path());
@@ -67,19 +67,21 @@ fn time_to_end_beside_a_suspended_client() -> Duration {
     client.send(Signal::STOP);
     let log = server.log.clone();
     let took = stop(server, Signal::TERM);
-    let log = std::fs::read_to_string(log).unwrap();
-    assert!(log.contains("cut 1 connections"), "{log}");
-    took
+    (took, std::fs::read_to_string(log).unwrap())
 }
 
 #[test]
 fn a_suspended_client_holds_a_server_no_longer_than_the_grace() {
+    let mut ends = Vec::new();
     // A machine may stand still for longer than is left between the grace and Docker's, but not each time.
-    let times = [(); 3]
-        .iter()
-        .map(|()| time_to_end_beside_a_suspended_client());
-    let in_time = times.into_iter().find(|took| *took < KILLED_AFTER);
-    assert!(in_time.is_some(), "three times not within {KILLED_AFTER:?}");
+    for _ in 0..3 {
+        let (took, log) = end_beside_a_suspended_client();
+        if took < KILLED_AFTER && log.contains("cut 1 connections") {
+            return;
+        }
+        ends.push((took, log));
+    }
+    panic!("never cut within {KILLED_AFTER:?}: {ends:#?}");
 }
 
 #[test]
