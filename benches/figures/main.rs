@@ -35,6 +35,9 @@ const SYNCS: usize = 200;
 /// A call that takes longer than this has waited for a second multicast answer, of which there is one a second
 /// (RFC 6762 §6).
 const RATE_LIMITED: Duration = Duration::from_millis(900);
+/// How many of all commands may: the rate limit would hold up nearly all that find their server by name, and a machine
+/// that stands still for a moment a few.
+const RATE_LIMITED_MOST: usize = 5;
 
 const MIB: u64 = 1024 * 1024;
 /// It was 8 MiB for the embedded store and multicast alone; the database, the registries and TLS took 3.
@@ -166,7 +169,7 @@ fn commands(subject: &Subject, table: &mut Table) -> anyhow::Result<()> {
     }
     table.push(
         Row::count("commands over 900 ms", slow)
-            .none_allowed()
+            .at_most(RATE_LIMITED_MOST)
             .steady(),
     );
     server.stop()

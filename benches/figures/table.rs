@@ -66,9 +66,9 @@ impl Row {
         self.limited(millis(time), time.as_secs_f64())
     }
 
-    /// There is to be none.
-    pub(crate) fn none_allowed(self) -> Self {
-        self.limited("0".into(), 0.0)
+    /// There are to be no more.
+    pub(crate) fn at_most(self, count: usize) -> Self {
+        self.limited(count.to_string(), as_f64(count as u64))
     }
 
     fn limited(mut self, text: String, value: f64) -> Self {

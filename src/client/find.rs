@@ -11,8 +11,9 @@ use tokio::{
 use super::ClientError;
 use crate::registry::{Instance, Kind, Registry, RegistryError};
 
-/// How long to wait for others after the first server was found, so that a second register is seen. Servers on a local
-/// network answer within a few milliseconds.
+/// How long to wait for others after the first server was found, so that a second register is seen; as long again as the
+/// first one took, where that is more. Servers on a local network answer within a few milliseconds, and on a busy machine
+/// or over a slow network both take longer.
 const SETTLE: Duration = Duration::from_millis(15);
 /// How long a server may take to show that it is alive.
 const PROBE_TIMEOUT: Duration = Duration::from_millis(500);
@@ -81,6 +82,7 @@ async fn gather(
     mut until: Instant,
     others: &mut BTreeSet<String>,
 ) -> Result<Vec<Instance>, RegistryError> {
+    let begun = Instant::now();
     let mut found: Vec<Instance> = Vec::new();
     let mut away = None;
     while let Ok(Some(instance)) = timeout_at(until, instances.next()).await {
@@ -98,7 +100,7 @@ async fn gather(
             continue;
         }
         if found.is_empty() {
-            until = until.min(Instant::now() + SETTLE);
+            until = until.min(Instant::now() + SETTLE.max(begun.elapsed()));
         }
         match found.iter_mut().find(|known| known.id == instance.id) {
             Some(known) => *known = instance,
@@ -145,4 +147,38 @@ async fn is_alive(instance: &Instance, until: Instant) -> bool {
     connected
         .into_iter()
         .any(|connected| matches!(connected, Ok(Ok(_))))
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::stream;
+    use tokio::time::sleep;
+
+    use super::*;
+
+    fn instance(register: &str) -> Instance {
+        Instance {
+            id: register.into(),
+            name: "s".into(),
+            version: "1".into(),
+            addresses: vec!["127.0.0.1:1".into()],
+            register: register.into(),
+            kind: Kind::Single,
+            tls: false,
+        }
+    }
+
+    #[tokio::test]
+    async fn where_the_first_answers_late_the_second_may_be_late_as_well() {
+        let late = stream::iter([("one", SETTLE * 20), ("two", SETTLE * 4)]);
+        let late = late.then(async |(register, time)| {
+            sleep(time).await;
+            Ok(instance(register))
+        });
+        let search = late.chain(stream::pending()).boxed();
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let found = gather(search, &Wanted::Any, deadline, &mut BTreeSet::new()).await;
+        let found: Vec<_> = found.unwrap().into_iter().map(|one| one.register).collect();
+        assert_eq!(found, ["one", "two"]);
+    }
 }

@@ -13,7 +13,7 @@ mod formats;
 mod help;
 mod hostile;
 mod settings;
-mod several;
+pub(crate) mod several;
 
 /// A server of the service `name`, its register in `folder`.
 pub(crate) fn serve(folder: &Path, name: &str) -> Server {

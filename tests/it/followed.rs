@@ -26,7 +26,7 @@ use shippy::{
 use crate::{
     cli::serve_with,
     running::Running,
-    support::{Server, eventually, folder, own_name, run},
+    support::{Server, eventually, folder, free_address, own_name, run},
 };
 
 /// Those who create at the same time, each over a connection of its own.
@@ -142,9 +142,10 @@ fn followers_miss_nothing_and_repeat_nothing() {
     let phase = Duration::from_secs(seconds) / 3;
     let home = folder();
     let name = own_name();
-    let mut server = serve_with(home.path(), &name, &[]);
-    let address = server.address.to_string();
+    // One that nobody else takes while the server is away.
+    let address = free_address();
     let restart = || serve_with(home.path(), &name, &["--address", &address]);
+    let mut server = restart();
     let stop = Arc::new(AtomicBool::new(false));
     let writers = write_all(address.clone(), Arc::clone(&stop));
     let follow = |server: &Server, args: &[&str], is_wanted| {

@@ -24,7 +24,7 @@ const GRACE: Duration = Duration::from_secs(8);
 /// When Docker kills what it has asked to stop.
 const KILLED_AFTER: Duration = Duration::from_secs(10);
 /// What a busy machine may add to a time that is promised.
-const MARGIN: Duration = Duration::from_secs(4);
+const MARGIN: Duration = Duration::from_secs(20);
 
 /// `count` consignments as NDJSON, `tea-1` and so on, each with `containers` containers of 4 KB.
 fn many(count: usize, containers: usize) -> String {

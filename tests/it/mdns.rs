@@ -11,12 +11,12 @@ use futures_util::StreamExt;
 use shippy::registry::{Instance, Kind, Registry, RegistryError, mdns::Mdns};
 use uuid::Uuid;
 
+use crate::support::SOON;
+
 mod namespaces;
 
 /// Not 5353: what these tests say is for them alone.
 pub(crate) const PORT: u16 = 25_353;
-/// How long a thing that happens within milliseconds may take on a machine that is busy.
-const SOON: Duration = Duration::from_secs(5);
 /// How long to wait for what must not come. A server that is there answers in a hundredth of it.
 const NEVER: Duration = Duration::from_millis(700);
 
@@ -174,15 +174,15 @@ async fn a_second_search_does_not_wait_for_the_rate_limit_of_multicast_answers()
     server.announce(&announced).await.unwrap();
     let client = Mdns::on_loopback(PORT);
     first(&client, &announced.name).await.unwrap();
-    let start = Clock::now();
-    for _ in 0..5 {
+    let mut times = Vec::new();
+    for _ in 0..9 {
+        let start = Clock::now();
         first(&client, &announced.name).await.unwrap();
+        times.push(start.elapsed());
     }
-    assert!(
-        start.elapsed() < Duration::from_millis(500),
-        "took {:?}",
-        start.elapsed()
-    );
+    // The limit, which is a second, would hold up each of them, and a busy machine only a few.
+    times.sort();
+    assert!(times[4] < Duration::from_millis(500), "{times:?}");
 }
 
 #[tokio::test]
@@ -190,14 +190,12 @@ async fn an_instance_that_has_said_all_does_not_come_again() {
     let server = Mdns::on_loopback(PORT);
     let announced = instance(&["127.0.0.1:50051"]);
     server.announce(&announced).await.unwrap();
+    let mut search = Mdns::on_loopback(PORT).find(&announced.name);
+    let found = tokio::time::timeout(SOON, search.next()).await;
+    assert_eq!(found.expect("found soon").unwrap().unwrap(), announced);
     // Long enough for several answers and the browse's own.
-    let found = all_within(
-        Duration::from_millis(1_500),
-        &Mdns::on_loopback(PORT),
-        &announced.name,
-    )
-    .await;
-    assert_eq!(found, [announced]);
+    let again = tokio::time::timeout(Duration::from_millis(1_500), search.next()).await;
+    assert!(again.is_err(), "{again:?}");
 }
 
 #[tokio::test]

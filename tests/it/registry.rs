@@ -126,13 +126,27 @@ async fn all(registry: &dyn Registry, name: &str) -> Vec<Instance> {
     let mut search = registry.find(name);
     let collect = async {
         while let Some(result) = search.next().await {
-            found.push(result.expect("the registry is up"));
+            // A registry that is slow to answer is asked again.
+            found.extend(result);
         }
     };
     tokio::time::timeout(NEVER, collect)
         .await
         .expect_err("a search does not end");
     found
+}
+
+/// Waits until that is `expected`.
+async fn all_become(registry: &dyn Registry, name: &str, expected: &[Instance]) {
+    let deadline = tokio::time::Instant::now() + SOON;
+    loop {
+        let found = all(registry, name).await;
+        if found == expected {
+            return;
+        }
+        let is_early = tokio::time::Instant::now() < deadline;
+        assert!(is_early, "{found:?}, not {expected:?}");
+    }
 }
 
 /// A command for the service `name` in `registry`: its arguments, the authority to trust, if it is not empty, and the

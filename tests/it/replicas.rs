@@ -26,7 +26,9 @@ mod witnesses;
 
 /// How long a client has for one answer, or in a stream for the next sign of progress: what the pause over a silent
 /// server may be (2.5 s), and what a busy machine may add.
-const TIMEOUT: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(20);
+/// The same as an argument.
+const TIMEOUT_ARGS: [&str; 2] = ["--timeout", "20s"];
 
 /// A client of the servers at `addresses`.
 fn client(addresses: Vec<String>) -> Client {

@@ -12,7 +12,7 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::support::{Ran, eventually};
+use crate::support::{Ran, eventually, eventually_after};
 
 /// A command under way. It is killed when it goes out of scope.
 pub(crate) struct Running {
@@ -50,6 +50,7 @@ impl Running {
     }
 
     /// Waits until it has ended. What it prints must fit into a pipe.
+    #[track_caller]
     pub(crate) fn end(mut self) -> Ran {
         eventually("the command's end", || self.child.try_wait().unwrap());
         let output = std::process::Output {
@@ -103,14 +104,24 @@ impl Printing {
         self.lines.load(Ordering::Relaxed)
     }
 
-    /// Waits until there are as many.
+    /// Waits until there are as many, as long as more come.
     #[track_caller]
     pub(crate) fn await_lines(&self, lines: usize) {
-        eventually("more lines", || (self.lines() >= lines).then_some(()));
+        eventually_after(
+            "more lines",
+            || self.lines(),
+            || (self.lines() >= lines).then_some(()),
+        );
     }
 
-    /// How it ended by itself, and what it had printed.
-    pub(crate) fn end(self) -> (Ran, String) {
+    /// How it ended by itself, which is waited for as long as more lines come, and what it had printed.
+    #[track_caller]
+    pub(crate) fn end(mut self) -> (Ran, String) {
+        eventually_after(
+            "the command's end",
+            || self.lines.load(Ordering::Relaxed),
+            || self.running.child.try_wait().unwrap(),
+        );
         (self.running.end(), self.printed.join().unwrap())
     }
 

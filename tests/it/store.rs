@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use shippy::store::{
-    Filter, NewConsignment, OpenError, Scan, Store, StoredConsignment,
+    Filter, NewConsignment, Scan, Store, StoredConsignment,
     memory::MemoryStore,
     postgres::{PostgresStore, PostgresUrl},
     sqlite::SqliteStore,
 };
 use tempfile::TempDir;
 
-use crate::support::{eventually, folder, own_name, postgres::Cluster};
+use crate::support::{folder, own_name, postgres::Cluster};
 
 /// A test that each store is to pass, as tests of that name for each of them.
 macro_rules! on_each_store {
@@ -102,13 +102,9 @@ impl Subject {
         Arc::new(PostgresStore::open(&url, name).await.unwrap())
     }
 
-    /// A process that another test has just begun still holds, up to its exec, what was open here: the lock, too.
     fn open_file(home: &TempDir) -> Arc<dyn Store> {
         let path = home.path().join("register.db");
-        eventually("the lock", || match SqliteStore::open(&path) {
-            Err(OpenError::InUse(_)) => None,
-            opened => Some(Arc::new(opened.unwrap())),
-        })
+        Arc::new(SqliteStore::open(&path).unwrap())
     }
 
     /// Closes it and opens it again, if it outlives its closing.

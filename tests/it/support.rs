@@ -30,7 +30,7 @@ pub(crate) mod namespace;
 pub(crate) mod postgres;
 
 /// How long a thing that takes milliseconds may take on a machine that is busy.
-pub(crate) const SOON: Duration = Duration::from_secs(20);
+pub(crate) const SOON: Duration = Duration::from_secs(60);
 
 /// `shippy` with nothing configured: no setting of the machine reaches it, and `home` is where it keeps its things.
 pub(crate) fn shippy(home: &Path) -> Command {
@@ -57,6 +57,19 @@ pub(crate) fn run(command: &mut Command) -> Ran {
         .output()
         .unwrap_or_else(|error| panic!("{command:?}: {error}"));
     Ran::new(format!("{command:?}"), output)
+}
+
+/// The same again and again until it ends with `code` and its standard error contains each of `texts`: what does not
+/// answer a command in its time on a busy machine has it say something else.
+#[track_caller]
+pub(crate) fn run_until(mut command: impl FnMut() -> Command, code: i32, texts: &[&str]) -> Ran {
+    for _ in 0..9 {
+        let ran = run(&mut command());
+        if ran.code == Some(code) && texts.iter().all(|text| ran.stderr.contains(text)) {
+            return ran;
+        }
+    }
+    run(&mut command()).exits(code).says(texts)
 }
 
 /// How a command ended and what it said.
@@ -98,15 +111,47 @@ impl Ran {
 
 /// Asks again and again until `ask` has an answer, and fails the test when that takes too long.
 #[track_caller]
-pub(crate) fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + SOON;
+pub(crate) fn eventually<T>(what: &str, ask: impl FnMut() -> Option<T>) -> T {
+    eventually_after(what, || (), ask)
+}
+
+/// The same for what takes as long as there is to do: it fails the test when `progress` stands still for too long.
+#[track_caller]
+pub(crate) fn eventually_after<P: PartialEq, T>(
+    what: &str,
+    mut progress: impl FnMut() -> P,
+    mut ask: impl FnMut() -> Option<T>,
+) -> T {
+    let mut reached = progress();
+    let mut deadline = Instant::now() + SOON;
     loop {
         if let Some(answer) = ask() {
             return answer;
         }
+        let now = progress();
+        if now != reached {
+            reached = now;
+            deadline = Instant::now() + SOON;
+        }
         assert!(Instant::now() < deadline, "not within {SOON:?}: {what}");
         thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// What `work` returns once it takes less than `limit`. A busy machine stands still at times, but not each of several
+/// times; what always takes longer fails the test.
+#[track_caller]
+pub(crate) fn within<T>(limit: Duration, mut work: impl FnMut() -> T) -> T {
+    let mut times = Vec::new();
+    for _ in 0..5 {
+        let begun = Instant::now();
+        let result = work();
+        times.push(begun.elapsed());
+        if times.last().is_some_and(|took| *took < limit) {
+            return result;
+        }
+    }
+    panic!("never within {limit:?}: {times:?}")
 }
 
 /// A running `shippy serve`. It is killed when it goes out of scope.
@@ -205,6 +250,32 @@ impl Server {
         })
     }
 
+    /// Starts servers until one has logged, once it is ready, what is wanted: whom they announce themselves to does not
+    /// answer in time where a machine stands still for seconds.
+    #[track_caller]
+    pub(crate) fn that_logs(
+        mut start: impl FnMut() -> Self,
+        is_wanted: impl Fn(&str) -> bool,
+    ) -> Self {
+        let mut log = String::new();
+        for _ in 0..5 {
+            let server = start();
+            log = server.logged();
+            if is_wanted(&log) {
+                return server;
+            }
+            // The next one appends.
+            std::fs::remove_file(&server.log).unwrap();
+        }
+        panic!("none logged what is wanted: {log}");
+    }
+
+    /// Starts servers until one had nothing to warn of.
+    #[track_caller]
+    pub(crate) fn without_warnings(start: impl FnMut() -> Self) -> Self {
+        Self::that_logs(start, |log| !log.contains("WARN"))
+    }
+
     /// The database that its register is in, if it is in one: it goes with the last who holds it.
     pub(crate) fn database(&self) -> Option<Arc<Cluster>> {
         self.database.clone()
@@ -287,6 +358,13 @@ pub(crate) fn own_name() -> String {
 /// the system gives away by itself, so that a service can be started there, and started again.
 pub(crate) fn free_address() -> String {
     free_address_of("127.0.0.1")
+}
+
+/// The same, only the port.
+pub(crate) fn free_port() -> u16 {
+    let address = free_address();
+    let (_, port) = address.rsplit_once(':').expect("HOST:PORT");
+    port.parse().unwrap()
 }
 
 /// The same at `host`, which is this machine too.

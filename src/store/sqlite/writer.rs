@@ -40,7 +40,10 @@ pub(super) fn start(
     };
     let run = move || {
         let closers = writer.run(tasks);
-        // Only now may another process open the file, and only then is it closed for those who wait for that.
+        // Only now may another process open the file, and only then is it closed for those who wait for that. A process
+        // that was begun at this moment has the lock's file open until it runs its own program: closing alone would
+        // leave the lock with it.
+        let _ = lock.unlock();
         drop(lock);
         for closer in closers {
             let _ = closer.send(());

@@ -114,8 +114,9 @@ fn has_each_once(server: &Server, home: &Path, count: usize) {
     );
 }
 
-/// A server on the address of one that is gone, with its register.
-fn restarted(home: &Path, address: &str) -> Server {
+/// A server at `address`, which is one that nobody else takes while it is away (`free_address`); another one there has
+/// its register.
+fn started_at(home: &Path, address: &str) -> Server {
     Server::start_with(home, |command| {
         command.args(["--address", address]);
     })

@@ -2,7 +2,6 @@
 
 use std::{
     fs::File,
-    net::TcpListener,
     process::{Command, Stdio},
 };
 
@@ -11,14 +10,8 @@ use rustix::process::Signal;
 use super::stored;
 use crate::{
     running::Running,
-    support::{Server, folder, own_name, run, shippy},
+    support::{Server, folder, free_address, own_name, run, run_until, shippy},
 };
-
-/// An address at which nobody listens.
-fn closed_port() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().to_string()
-}
 
 #[test]
 fn where_no_server_is_found_it_says_what_was_asked_and_what_to_try() {
@@ -46,7 +39,7 @@ fn where_no_server_is_found_it_says_what_was_asked_and_what_to_try() {
 #[test]
 fn where_nobody_answers_it_names_the_address() {
     let home = folder();
-    let closed = closed_port();
+    let closed = free_address();
     for args in [&["list"][..], &["create", "consignment.json"], &["health"]] {
         let mut command = shippy(home.path());
         command
@@ -68,9 +61,7 @@ fn a_register_that_is_not_there_is_not_replaced_by_another() {
         command
     };
     for args in [&["list"][..], &["create", "consignment.json"]] {
-        run(&mut command(args))
-            .exits(3)
-            .says(&["another register", &server.register]);
+        run_until(|| command(args), 3, &["another register", &server.register]);
     }
     assert!(stored(&server, home.path()).is_empty());
 }
@@ -153,7 +144,7 @@ fn what_cannot_be_printed_is_a_failure() {
 fn a_message_that_nobody_reads_changes_no_exit_code() {
     let home = folder();
     let server = Server::start(home.path());
-    let closed = closed_port();
+    let closed = free_address();
     let code_of = |command: &mut Command| {
         let mut running = Running::start(command);
         drop(running.child.stderr.take());

@@ -12,7 +12,7 @@ use shippy::proto::Consignment;
 use super::serve_with;
 use crate::{
     running::{Running, run_to_end},
-    support::{Server, folder, own_name, run, shippy},
+    support::{Server, folder, free_address, own_name, run, shippy},
 };
 
 /// `shippy list --follow` under way, and the lines that it prints.
@@ -32,9 +32,10 @@ fn create(home: &Path, server: &Server) -> String {
 fn it_goes_on_over_restarts_of_the_server_without_a_gap_or_a_repeat() {
     let home = folder();
     let name = own_name();
-    let mut server = serve_with(home.path(), &name, &[]);
+    // One that nobody else takes while the server is away.
+    let address = free_address();
+    let mut server = serve_with(home.path(), &name, &["--address", &address]);
     let (following, mut lines) = follow(home.path(), &server);
-    let address = server.address.to_string();
     for round in 1..=3 {
         for number in 1..=5 {
             let id = create(home.path(), &server);

@@ -1,6 +1,6 @@
 //! What a server that means harm can do to the terminal of those who ask it: nothing; and what one that is slow does.
 
-use std::{pin::Pin, process::Command, time::Duration};
+use std::{path::Path, pin::Pin, process::Command, time::Duration};
 
 use axum::{Router, response::Response as HttpResponse};
 use bytes::Bytes;
@@ -20,7 +20,7 @@ use shippy::proto::{
 use tokio::net::TcpListener;
 use tonic::{Code, Request, Response, Status, Streaming};
 
-use crate::support::{Ran, folder, run, shippy};
+use crate::support::{Ran, folder, run_until, shippy};
 
 /// Clears the screen, sets the title, goes up a line, reads backwards, and begins a line of its own.
 const EVIL: &str = "\u{1b}[2J\u{1b}]0;x\u{7}\u{9b}1A\u{202e}\r\nshippy: all is well";
@@ -121,17 +121,25 @@ async fn start(impostor: Impostor) -> String {
     address
 }
 
-/// Runs a command while the runtime goes on.
-async fn ran(mut command: Command) -> Ran {
-    tokio::task::spawn_blocking(move || run(&mut command))
+/// Runs commands while the runtime goes on, until one ends with `code` and says `texts`.
+async fn ran(
+    command: impl FnMut() -> Command + Send + 'static,
+    code: i32,
+    texts: &'static [&'static str],
+) -> Ran {
+    tokio::task::spawn_blocking(move || run_until(command, code, texts))
         .await
         .unwrap()
 }
 
-fn ask(home: &std::path::Path, address: &str, args: &[&str]) -> Command {
-    let mut command = shippy(home);
-    command.args(args).args(["--server", address]);
-    command
+fn asking(home: &Path, address: &str, args: &[&str]) -> impl FnMut() -> Command + Send + 'static {
+    let args: Vec<_> = args.iter().map(ToString::to_string).collect();
+    let (home, address) = (home.to_owned(), address.to_owned());
+    move || {
+        let mut command = shippy(&home);
+        command.args(&args).args(["--server", &address]);
+        command
+    }
 }
 
 /// Fails the test when `text` holds anything that acts on a terminal, other than the ends of lines.
@@ -160,11 +168,11 @@ async fn what_a_server_refuses_with_is_one_line_without_control_characters() {
         };
         let address = start(impostor).await;
         for args in [&["list"][..], &["create", "consignment.json"]] {
-            let ran = ran(ask(home.path(), &address, args)).await.exits(exit);
+            let command = asking(home.path(), &address, args);
+            let ran = ran(command, exit, &["\\u{1b}[2J", "all is well"]).await;
             is_harmless(&ran.stderr);
             let spoofed = ran.stderr.lines().any(|line| line == "shippy: all is well");
             assert!(!spoofed, "{ran:#?}");
-            ran.says(&["\\u{1b}[2J", "all is well"]);
         }
     }
 }
@@ -179,7 +187,7 @@ async fn a_server_that_is_slower_than_a_first_attempt_waits_is_heard_in_the_end(
     };
     let address = start(impostor).await;
     let create = ["create", "consignment.json", "--timeout", "60s"];
-    ran(ask(home.path(), &address, &create)).await.exits(4);
+    ran(asking(home.path(), &address, &create), 4, &[]).await;
 }
 
 #[tokio::test]
@@ -192,13 +200,13 @@ async fn what_a_server_lists_is_harmless_in_every_format() {
     };
     let address = start(impostor).await;
     for (format, lines) in [("table", 2), ("ndjson", 1)] {
-        let ran = ran(ask(home.path(), &address, &["list", "-o", format])).await;
-        let ran = ran.exits(0);
+        let command = asking(home.path(), &address, &["list", "-o", format]);
+        let ran = ran(command, 0, &[]).await;
         is_harmless(&ran.stdout);
         assert_eq!(ran.stdout.lines().count(), lines, "{ran:#?}");
     }
-    let ran = ran(ask(home.path(), &address, &["list", "-o", "json"])).await;
-    is_harmless(&ran.exits(0).stdout);
+    let command = asking(home.path(), &address, &["list", "-o", "json"]);
+    is_harmless(&ran(command, 0, &[]).await.stdout);
 }
 
 #[tokio::test]
@@ -213,7 +221,8 @@ async fn what_listens_but_is_not_shippy_is_called_that() {
             let _ = tokio::io::AsyncWriteExt::write_all(&mut stream, text.as_bytes()).await;
         }
     });
-    let ran = ran(ask(home.path(), &address, &["list", "--timeout", "2s"])).await;
+    let command = asking(home.path(), &address, &["list", "--timeout", "2s"]);
+    let ran = ran(command, 3, &[]).await;
     is_harmless(&ran.stderr);
-    ran.exits(3).says(&[&address]);
+    ran.says(&[&address]);
 }

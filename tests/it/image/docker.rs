@@ -2,7 +2,6 @@
 
 use std::{
     env,
-    net::TcpListener,
     path::Path,
     process::{Command, Stdio},
     sync::LazyLock,
@@ -52,12 +51,6 @@ fn own_name() -> String {
 /// Takes a thing away whatever has become of it.
 fn discard(args: &[&str]) {
     let _gone = docker(args).output();
-}
-
-/// A port of this machine that is free.
-pub(super) fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
 }
 
 /// A running server: `docker run OPTIONS IMAGE ARGS`. It is removed when it goes out of scope, its own volumes too.

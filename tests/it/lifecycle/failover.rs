@@ -1,6 +1,6 @@
 //! What a command does when a server is dead or dies: another of the same register may answer, another register never.
 
-use std::{net::TcpListener, path::PathBuf, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
 use rustix::process::Signal;
 use tempfile::TempDir;
@@ -9,7 +9,7 @@ use super::{fill, many};
 use crate::{
     cli::{file, stored},
     running::Running,
-    support::{Ran, Server, folder, run, shippy},
+    support::{Ran, Server, folder, free_address, run, shippy},
 };
 
 /// Longer than one attempt gets, and shorter than a stream may take to show progress.
@@ -38,9 +38,7 @@ fn asking(home: &TempDir, args: &[&str], servers: &[&str]) -> std::process::Comm
 fn a_dead_server_is_passed_over() {
     let home = folder();
     let server = Server::start(home.path());
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let dead = listener.local_addr().unwrap().to_string();
-    drop(listener);
+    let dead = free_address();
     let alive = server.address.to_string();
     for servers in [[&*dead, &*alive], [&*alive, &*dead]] {
         let create = ["create", "consignment.json"];
@@ -53,13 +51,22 @@ fn a_dead_server_is_passed_over() {
 
 #[test]
 fn of_two_registers_the_first_that_answers_gets_everything() {
-    let home = folder();
-    let [(a, a_home), (b, b_home)] = two(&home);
-    let servers = [&*a.address.to_string(), &*b.address.to_string()];
-    let path = file(home.path(), "many.ndjson", many(20, 0));
-    run(&mut asking(&home, &["create", &path], &servers)).exits(0);
-    assert_eq!(stored(&a, &a_home).len(), 20);
-    assert!(stored(&b, &b_home).is_empty());
+    // It is the one that is named first, unless a busy machine has that one answer late.
+    let mut is_first = false;
+    for _ in 0..5 {
+        let home = folder();
+        let [(a, a_home), (b, b_home)] = two(&home);
+        let servers = [&*a.address.to_string(), &*b.address.to_string()];
+        let path = file(home.path(), "many.ndjson", many(20, 0));
+        run(&mut asking(&home, &["create", &path], &servers)).exits(0);
+        let counts = [stored(&a, &a_home).len(), stored(&b, &b_home).len()];
+        assert!([[20, 0], [0, 20]].contains(&counts), "{counts:?}");
+        is_first = counts[0] == 20;
+        if is_first {
+            break;
+        }
+    }
+    assert!(is_first, "never the one that is named first");
 }
 
 #[test]
@@ -68,7 +75,7 @@ fn a_server_that_hangs_before_it_was_asked_for_anything_is_passed_over() {
     let [(a, a_home), (b, b_home)] = two(&home);
     let servers = [&*a.address.to_string(), &*b.address.to_string()];
     a.signal(Signal::STOP);
-    let create = ["create", "consignment.json"];
+    let create = ["create", "consignment.json", "--timeout", "20s"];
     run(&mut asking(&home, &create, &servers)).exits(0);
     a.signal(Signal::CONT);
     assert!(stored(&a, &a_home).is_empty());
@@ -125,7 +132,8 @@ fn a_register_that_hangs_midway_is_waited_for_and_goes_on() {
     let home = folder();
     let server = Server::start(home.path());
     fill(&server, home.path());
-    let mut command = server.ask(home.path(), &["list", "-o", "ndjson"]);
+    let list = ["list", "-o", "ndjson", "--timeout", "20s"];
+    let mut command = server.ask(home.path(), &list);
     let pause = || {
         server.signal(Signal::STOP);
         std::thread::sleep(HANG);

@@ -13,10 +13,12 @@ use crate::{
 fn the_ready_line_says_where_and_what_is_served() {
     let home = folder();
     let name = own_name();
-    let mut command = shippy(home.path());
     let store = format!("sqlite:{}/depot.db", home.path().display());
-    command.args(["serve", "--name", &name, "--store", &store]);
-    let server = Server::spawn(command, home.path());
+    let server = Server::without_warnings(|| {
+        let mut command = shippy(home.path());
+        command.args(["serve", "--name", &name, "--store", &store]);
+        Server::spawn(command, home.path())
+    });
     let expected = format!(
         "shippy serves {name} on {}, store {store}, register {}; this machine only: \
          `shippy serve --lan` opens it to the network",
@@ -26,7 +28,6 @@ fn the_ready_line_says_where_and_what_is_served() {
     assert!(server.address.ip().is_loopback() && server.address.port() != 0);
     let register: uuid::Uuid = server.register.parse().unwrap();
     assert_eq!(register.get_version_num(), 7);
-    assert!(!server.logged().contains("WARN"), "{}", server.logged());
 }
 
 #[test]
@@ -80,8 +81,8 @@ fn an_address_that_this_machine_does_not_have_is_named_with_what_to_do() {
     for (address, said) in [
         // Kept for documentation: no machine has it (RFC 5737).
         ("192.0.2.1:0", "this machine does not have that address"),
-        // Kept for what does not exist (RFC 6761 §6.4).
-        ("depot.invalid:0", "could not look up"),
+        // Longer than a label may be (RFC 1035 §2.3.4), so that nobody is asked.
+        (&*format!("{}:0", "x".repeat(64)), "could not look up"),
     ] {
         let mut command = shippy(home.path());
         command.args(["serve", "--store", "memory:", "--address", address]);
@@ -118,7 +119,7 @@ fn a_server_whose_output_nobody_reads_serves_on() {
     ]);
     let mut running = Running::start(command.stdin(Stdio::null()));
     drop((running.child.stdout.take(), running.child.stderr.take()));
-    let args = ["--name", &name, "--timeout", "2s"];
+    let args = ["--name", &name, "--timeout", "20s"];
     eventually("an answer", || {
         let ran = run(shippy(home.path()).arg("health").args(args));
         (ran.code == Some(0)).then_some(())

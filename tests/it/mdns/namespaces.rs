@@ -12,7 +12,7 @@ use shippy::registry::{Registry, RegistryError, mdns::Mdns};
 use socket2::{Domain, Socket, Type};
 
 use super::{NEVER, PORT, SOON, all_within, first, instance};
-use crate::support::namespace::Namespace;
+use crate::support::{eventually, namespace::Namespace, within};
 
 const GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 251);
 
@@ -36,6 +36,19 @@ impl Namespace {
             server.announce(&announced).await.unwrap();
             (announced.name, server)
         })
+    }
+
+    /// Waits until `expected` are the addresses of the service `name` that are known here after a while.
+    #[track_caller]
+    fn hears(&self, name: &str, expected: &[&str]) {
+        let deadline = Clock::now() + SOON;
+        loop {
+            let found = self.addresses_of(name);
+            if found == expected {
+                return;
+            }
+            assert!(Clock::now() < deadline, "{found:?}, not {expected:?}");
+        }
     }
 
     /// The addresses that are known of the service `name` after a while.
@@ -84,9 +97,9 @@ fn namespace_a_server_on_loopback_never_answers_the_network() {
     );
     assert!(!there.inside(|| answers_by_unicast(Ipv4Addr::new(10, 77, 0, 1))));
 
-    assert_eq!(here.addresses_of(&closed), ["127.0.0.1:50051"]);
+    here.hears(&closed, &["127.0.0.1:50051"]);
     let (open, _server) = here.announce(&["0.0.0.0:50052"]);
-    assert_eq!(there.addresses_of(&open), ["10.77.0.1:50052"]);
+    there.hears(&open, &["10.77.0.1:50052"]);
 }
 
 /// Whether a question that is sent to `host` itself instead of the group (RFC 6762 §5.5) is answered.
@@ -113,9 +126,11 @@ fn namespace_each_interface_hears_of_its_own_addresses() {
     left.add_address("left", "fd77:1::2/64");
 
     let (ipv4, _first) = server.announce(&["0.0.0.0:50051"]);
-    assert_eq!(left.addresses_of(&ipv4), ["10.77.1.1:50051"]);
-    assert_eq!(right.addresses_of(&ipv4), ["10.77.2.1:50051"]);
-    let mut own = server.addresses_of(&ipv4);
+    left.hears(&ipv4, &["10.77.1.1:50051"]);
+    right.hears(&ipv4, &["10.77.2.1:50051"]);
+    let mut own = eventually("all of its own addresses", || {
+        Some(server.addresses_of(&ipv4)).filter(|own| own.len() == 3)
+    });
     own[1..].sort();
     assert_eq!(
         own,
@@ -123,19 +138,16 @@ fn namespace_each_interface_hears_of_its_own_addresses() {
     );
 
     let (both, _second) = server.announce(&["[::]:50052"]);
-    assert_eq!(
-        left.addresses_of(&both),
-        ["10.77.1.1:50052", "[fd77:1::1]:50052"]
-    );
-    assert_eq!(right.addresses_of(&both), ["10.77.2.1:50052"]);
+    left.hears(&both, &["10.77.1.1:50052", "[fd77:1::1]:50052"]);
+    right.hears(&both, &["10.77.2.1:50052"]);
 
     let (held, _third) = server.announce(&["10.77.2.1:50053"]);
-    assert_eq!(right.addresses_of(&held), ["10.77.2.1:50053"]);
+    right.hears(&held, &["10.77.2.1:50053"]);
     assert_eq!(left.addresses_of(&held), [""; 0]);
 
     let (published, _fourth) = server.announce(&["203.0.113.9:50054"]);
-    assert_eq!(left.addresses_of(&published), ["203.0.113.9:50054"]);
-    assert_eq!(right.addresses_of(&published), ["203.0.113.9:50054"]);
+    left.hears(&published, &["203.0.113.9:50054"]);
+    right.hears(&published, &["203.0.113.9:50054"]);
 }
 
 #[test]
@@ -148,7 +160,7 @@ fn namespace_without_ipv6_all_works() {
     }
     here.connect("cable", "10.77.3.1/24", &there, "10.77.3.2/24");
     let (name, server) = here.announce(&["[::]:50051"]);
-    assert_eq!(there.addresses_of(&name), ["10.77.3.1:50051"]);
+    there.hears(&name, &["10.77.3.1:50051"]);
     here.run_async(|| async { server.withdraw().await.unwrap() });
     assert_eq!(there.addresses_of(&name), [""; 0]);
 }
@@ -158,8 +170,7 @@ fn namespace_without_ipv6_all_works() {
 fn namespace_without_an_interface_is_said_at_once_and_mended_when_one_comes_up() {
     let here = Namespace::new();
     let announced = instance(&["0.0.0.0:50051"]);
-    let start = Clock::now();
-    let server = here.run_async(|| async {
+    let attempt = || async {
         let registry = Mdns::with_port(PORT);
         let error = registry.announce(&announced).await.unwrap_err();
         assert!(matches!(error, RegistryError::NoMulticast(_)), "{error}");
@@ -171,22 +182,14 @@ fn namespace_without_an_interface_is_said_at_once_and_mended_when_one_comes_up()
             registry.describe()
         );
         registry
-    });
-    assert!(
-        start.elapsed() < Duration::from_secs(1),
-        "took {:?}",
-        start.elapsed()
-    );
+    };
+    let server = within(Duration::from_secs(1), || here.run_async(attempt));
 
     here.ip(&["link", "set", "lo", "up"]);
     // The responder looks for new interfaces every 5 s.
-    let deadline = Clock::now() + SOON * 3;
-    while here.addresses_of(&announced.name).is_empty() {
-        assert!(
-            Clock::now() < deadline,
-            "not announced on the interface that came up"
-        );
-    }
+    eventually("announced on the interface that came up", || {
+        (!here.addresses_of(&announced.name).is_empty()).then_some(())
+    });
     here.run_async(|| async { server.withdraw().await.unwrap() });
 }
 

@@ -8,7 +8,7 @@ use std::{
 use tempfile::TempDir;
 
 use super::plugged;
-use crate::support::{eventually, folder, host::Host, namespace::Bridge};
+use crate::support::{Server, eventually, folder, host::Host, namespace::Bridge};
 
 /// An Avahi that runs on a host and has nothing to do with the machine's own. It is killed when it goes out of scope.
 struct Avahi<'h> {
@@ -152,12 +152,9 @@ fn network_server_and_client_share_the_port_with_avahi() {
     let (depot, _) = plugged(&bridge, &["10.77.0.1/24"]);
     let (office, _) = plugged(&bridge, &["10.77.0.2/24"]);
     let avahis = [Avahi::start(&depot), Avahi::start(&office)];
-    let server = depot.serve(&["--lan"]);
-    assert!(
-        !server
-            .warnings()
-            .iter()
-            .any(|line| line.contains("not announced"))
+    let _server = Server::that_logs(
+        || depot.serve(&["--lan"]),
+        |log| !log.contains("not announced"),
     );
     for host in [&depot, &office] {
         host.create().exits(0);

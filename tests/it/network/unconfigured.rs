@@ -3,13 +3,13 @@
 use std::time::{Duration, Instant};
 
 use super::WITHOUT_RATE_LIMIT;
-use crate::support::host::Host;
+use crate::support::{Server, host::Host};
 
 #[test]
 #[ignore = "needs root and network namespaces"]
 fn network_with_nothing_configured_every_command_finds_the_server() {
     let host = Host::new();
-    let server = host.serve(&[]);
+    let _server = Server::without_warnings(|| host.serve(&[]));
     let created = host.create().exits(0);
     let listed = host.list().exits(0);
     assert!(listed.stdout.contains(created.stdout.trim()), "{listed:#?}");
@@ -17,7 +17,6 @@ fn network_with_nothing_configured_every_command_finds_the_server() {
         (created.stderr, listed.stderr),
         ("shippy: 1 created\n".to_owned(), String::new())
     );
-    assert_eq!(server.warnings(), [""; 0]);
 }
 
 #[test]
@@ -28,9 +27,10 @@ fn network_no_command_waits_for_the_rate_limit_of_multicast_answers() {
     for args in [&["create", "consignment.json"][..], &["list"]] {
         let mut times: Vec<Duration> = (0..50).map(|_| time(&host, args)).collect();
         times.sort();
-        let (p50, slowest) = (times[25], times[49]);
-        println!("{}: p50 {p50:.1?}, slowest {slowest:.1?}", args.join(" "));
-        assert!(slowest < WITHOUT_RATE_LIMIT, "{args:?}: {times:.1?}");
+        // The limit would hold up each of them, and a busy machine only a few.
+        let (p50, p90) = (times[25], times[45]);
+        println!("{}: p50 {p50:.1?}, p90 {p90:.1?}", args.join(" "));
+        assert!(p90 < WITHOUT_RATE_LIMIT, "{args:?}: {times:.1?}");
     }
 }
 

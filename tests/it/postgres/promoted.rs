@@ -8,8 +8,8 @@ use super::{
 };
 use crate::support::{Server, eventually, folder, own_name, postgres::Cluster};
 
-/// How long whoever creates may wait for the new primary: its promotion, and what finding it takes.
-const PAUSE: Duration = Duration::from_secs(10);
+/// How long whoever creates may wait for the new primary: its promotion, and what finding it takes, on a busy machine.
+const PAUSE: Duration = Duration::from_secs(20);
 
 #[test]
 #[ignore = "needs PostgreSQL"]

@@ -38,14 +38,13 @@ fn a_store_is_typed_once() {
 #[test]
 #[ignore = "needs PostgreSQL"]
 fn a_password_comes_from_the_environment_or_a_file_and_is_shown_nowhere() {
-    let cluster = Cluster::start();
+    let cluster = Cluster::prepare(&[]);
+    cluster.admit("host all all 127.0.0.1/32 scram-sha-256\nlocal all all trust\n");
+    cluster.run();
     let statement = format!(
         "CREATE ROLE ann LOGIN PASSWORD '{PASSWORD}'; GRANT CREATE ON SCHEMA public TO ann"
     );
     cluster.sql("postgres", &statement);
-    let hba = "host all all 127.0.0.1/32 scram-sha-256\nlocal all all trust\n";
-    fs::write(cluster.data().join("pg_hba.conf"), hba).unwrap();
-    cluster.sql("postgres", "SELECT pg_reload_conf()");
 
     let port = cluster.port;
     let open = format!("postgres://ann@127.0.0.1:{port}/postgres");

@@ -1,24 +1,22 @@
 //! Several servers on one register.
 
-use std::{
-    io::{BufRead as _, BufReader},
-    time::Duration,
-};
+use std::time::Duration;
 
 use rustix::process::Signal;
 
 use super::{
     listed, serve,
-    writers::{Writers, check},
+    writers::{Writers, check, hardly_sent_again},
 };
 use crate::{
     cli::file,
-    running::Running,
+    running::Printing,
     support::{folder, own_name, postgres::Cluster, run},
 };
 
-/// How long a server that has stopped amid a transaction may hold up the others.
-const HELD_UP: Duration = Duration::from_secs(6);
+/// How long a server that has stopped amid a transaction may hold up the others: 1 s, after which the database ends the
+/// transaction, and what a busy machine adds. The server goes on only when the others have.
+const HELD_UP: Duration = Duration::from_secs(15);
 
 #[test]
 #[ignore = "needs PostgreSQL"]
@@ -35,10 +33,8 @@ fn three_servers_number_what_is_created_as_one() {
     check(&ended, &all);
     let told: usize = ended.iter().map(|one| one.told.len()).sum();
     assert_eq!(told, all.len());
-    for one in &ended {
-        assert_eq!(one.again, 0, "nobody was in the way for long");
-        assert!(one.told.values().all(|(_, created)| *created));
-    }
+    // Nobody was in the way for long.
+    hardly_sent_again(&ended);
     for (server, home) in servers.iter().zip(&homes) {
         assert_eq!(listed(server, home.path()), all);
     }
@@ -50,14 +46,15 @@ fn a_list_that_follows_one_server_shows_what_another_stores() {
     let (cluster, name, home) = (Cluster::shared(), own_name(), folder());
     let url = cluster.url("postgres");
     let [one, other] = [(); 2].map(|()| serve(home.path(), &url, &name));
-    let mut follower =
-        Running::start(&mut one.ask(home.path(), &["list", "--follow", "-o", "ndjson"]));
-    let mut lines = BufReader::new(follower.child.stdout.take().unwrap()).lines();
+    let follow = ["list", "--follow", "-o", "ndjson"];
+    let follower = Printing::start(&mut one.ask(home.path(), &follow));
     for number in 1..=20 {
         let record = format!("{{\"id\":\"tea-{number}\"}}");
         let path = file(home.path(), "one.json", record);
         run(&mut other.ask(home.path(), &["create", &path])).exits(0);
-        let line = lines.next().unwrap().unwrap();
+        follower.await_lines(number);
+    }
+    for (line, number) in follower.interrupt().lines().zip(1..) {
         for text in [
             format!("\"id\":\"tea-{number}\""),
             format!("\"sequence\":\"{number}\""),
@@ -65,8 +62,6 @@ fn a_list_that_follows_one_server_shows_what_another_stores() {
             assert!(line.contains(&text), "no {text} in {line}");
         }
     }
-    follower.signal(Signal::INT);
-    follower.end().exits(0);
 }
 
 #[test]

@@ -1,9 +1,7 @@
 //! What a start finds, makes and refuses.
 
 use std::{
-    fs,
     io::{BufRead as _, BufReader},
-    process::Stdio,
     thread,
 };
 
@@ -64,14 +62,14 @@ fn ten_registers_that_are_made_at_once_have_a_number_each() {
 #[test]
 #[ignore = "needs PostgreSQL"]
 fn what_the_database_refuses_ends_a_start_with_what_to_change() {
-    let cluster = Cluster::start();
-    cluster.sql("postgres", "CREATE ROLE ann LOGIN PASSWORD 'right'");
+    let cluster = Cluster::prepare(&[]);
     let hba = "host all ann 127.0.0.1/32 scram-sha-256\n\
                host all bob 127.0.0.1/32 reject\n\
                host all all 127.0.0.1/32 trust\n\
                local all all trust\n";
-    fs::write(cluster.data().join("pg_hba.conf"), hba).unwrap();
-    cluster.sql("postgres", "SELECT pg_reload_conf()");
+    cluster.admit(hba);
+    cluster.run();
+    cluster.sql("postgres", "CREATE ROLE ann LOGIN PASSWORD 'right'");
     let at = format!("127.0.0.1:{}", cluster.port);
     let home = folder();
     let right = format!("postgres://ann:right@{at}/postgres");
@@ -122,22 +120,17 @@ fn a_database_that_is_away_at_the_start_is_waited_for() {
     let cluster = Cluster::prepare(&[]);
     let home = folder();
     let mut server = command(home.path(), &cluster.url("postgres"), &own_name());
-    let mut server = server
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut said = BufReader::new(server.stderr.take().unwrap()).lines();
+    let mut server = Running::start(&mut server);
+    let mut said = BufReader::new(server.child.stderr.take().unwrap()).lines();
     let first = said.next().unwrap().unwrap();
     for text in ["waiting for the database postgres://", "refused"] {
         assert!(first.contains(text), "no {text:?} in {first:?}");
     }
     cluster.run();
-    let mut ready = BufReader::new(server.stdout.take().unwrap()).lines();
+    let mut ready = BufReader::new(server.child.stdout.take().unwrap()).lines();
     let ready = ready.next().unwrap().unwrap();
     assert!(ready.contains("register"), "{ready:?}");
-    server.kill().unwrap();
-    server.wait().unwrap();
+    drop(server);
     let rest: Vec<_> = said.map(Result::unwrap).collect();
     assert!(
         !rest.iter().any(|line| line.contains("waiting")),

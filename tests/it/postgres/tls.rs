@@ -24,8 +24,7 @@ fn certified(home: &Path) -> (Cluster, String) {
 
     let mut cluster = Cluster::prepare(&[]);
     cluster.certify(&leaf.pem(), &key.serialize_pem());
-    let hba = "hostssl all all 127.0.0.1/32 trust\nlocal all all trust\n";
-    std::fs::write(cluster.data().join("pg_hba.conf"), hba).unwrap();
+    cluster.admit("hostssl all all 127.0.0.1/32 trust\nlocal all all trust\n");
     cluster.run();
     let roots = file(home, "roots.pem", root_certificate.pem());
     (cluster, roots)

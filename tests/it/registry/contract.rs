@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 
 use shippy::registry::Instance;
 
-use super::{Ground, all, instance, next};
+use super::{Ground, all, all_become, instance, next, next_instance};
 use crate::support::SOON;
 
 pub(super) async fn an_announced_server_is_found_as_it_is(ground: &impl Ground) {
     let (server, client) = (ground.registry(), ground.registry());
     let announced = instance(50_051);
     server.announce(&announced).await.unwrap();
-    let found = next(&mut client.find(&announced.name)).await.unwrap();
+    let found = next_instance(&mut client.find(&announced.name)).await;
     assert_eq!(found, announced);
 }
 
@@ -26,8 +26,11 @@ pub(super) async fn two_servers_of_one_service_are_both_found(ground: &impl Grou
     servers[1].announce(&two).await.unwrap();
     let client = ground.registry();
     let mut search = client.find(&one.name);
-    let found = [next(&mut search).await, next(&mut search).await];
-    let ids: BTreeSet<String> = found.into_iter().map(|found| found.unwrap().id).collect();
+    let found = [
+        next_instance(&mut search).await,
+        next_instance(&mut search).await,
+    ];
+    let ids: BTreeSet<String> = found.into_iter().map(|found| found.id).collect();
     assert_eq!(ids, BTreeSet::from([one.id, two.id]));
 }
 
@@ -51,7 +54,7 @@ pub(super) async fn a_withdrawn_server_is_not_found_until_it_is_announced_again(
     let announced = instance(50_051);
     for _ in 0..2 {
         server.announce(&announced).await.unwrap();
-        let found = next(&mut client.find(&announced.name)).await.unwrap();
+        let found = next_instance(&mut client.find(&announced.name)).await;
         assert_eq!(found, announced);
         server.withdraw().await.unwrap();
         assert_eq!(all(&*client, &announced.name).await, []);
@@ -68,7 +71,7 @@ pub(super) async fn what_is_announced_last_counts(ground: &impl Ground) {
     };
     server.announce(&first).await.unwrap();
     server.announce(&second).await.unwrap();
-    assert_eq!(all(&*client, &first.name).await, [second]);
+    all_become(&*client, &first.name, &[second]).await;
 }
 
 pub(super) async fn withdrawing_what_was_never_announced_does_nothing(ground: &impl Ground) {
@@ -90,7 +93,7 @@ pub(super) async fn a_search_that_waits_sees_servers_come(ground: &impl Ground) 
         let begun = tokio::time::timeout(super::NEVER, next(&mut search)).await;
         assert!(begun.is_err(), "{begun:?}");
         server.announce(&late).await.unwrap();
-        assert_eq!(next(&mut search).await.unwrap(), late);
+        assert_eq!(next_instance(&mut search).await, late);
     }
 }
 
@@ -98,7 +101,7 @@ pub(super) async fn a_registry_that_is_dropped_withdraws(ground: &impl Ground) {
     let (server, client) = (ground.registry(), ground.registry());
     let announced = instance(50_051);
     server.announce(&announced).await.unwrap();
-    next(&mut client.find(&announced.name)).await.unwrap();
+    next_instance(&mut client.find(&announced.name)).await;
     drop(server);
     let gone = async { while !all(&*client, &announced.name).await.is_empty() {} };
     tokio::time::timeout(SOON, gone).await.expect("it is gone");

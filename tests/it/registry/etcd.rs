@@ -1,6 +1,9 @@
 //! etcd: what go-micro sees, failing over between members, logging in, TLS, watches that go on.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use shippy::registry::{
     Instance, Kind, Registry,
@@ -8,7 +11,7 @@ use shippy::registry::{
     etcd::Etcd as EtcdRegistry,
 };
 
-use super::{Ground, all, instance, kept::Service, next, next_instance};
+use super::{Ground, all, all_become, instance, kept::Service, next_instance};
 use crate::support::{Server, etcd::Etcd, eventually, folder, free_address, own_name, run, shippy};
 
 mod refusals;
@@ -59,6 +62,18 @@ fn prefix(name: &str) -> String {
     format!("/micro/registry/{name}/")
 }
 
+/// The key of the one server of the service `name`, and what it holds, once that is there.
+#[track_caller]
+fn announced(etcd: &Etcd, name: &str) -> (String, String) {
+    let pairs = eventually("a server in etcd", || {
+        Some(etcd.pairs(&prefix(name))).filter(|pairs| !pairs.is_empty())
+    });
+    let [pair] = &pairs[..] else {
+        panic!("{pairs:?}");
+    };
+    pair.clone()
+}
+
 #[test]
 #[ignore = "needs etcd"]
 fn a_go_micro_client_reads_where_the_server_is() {
@@ -67,15 +82,12 @@ fn a_go_micro_client_reads_where_the_server_is() {
     let advertise = ["--store", "memory:", "--advertise", "depot.example:50051"];
     command.args(["--server-version", "latest"]).args(advertise);
     let server = Server::spawn(command, home.path());
-    let pairs = etcd.pairs(&prefix(&name));
-    let [(key, value)] = &pairs[..] else {
-        panic!("{pairs:?}");
-    };
-    let service: serde_json::Value = serde_json::from_str(value).unwrap();
+    let (key, value) = announced(&etcd, &name);
+    let service: serde_json::Value = serde_json::from_str(&value).unwrap();
     let node = &service["nodes"][0];
     let id = node["id"].as_str().unwrap();
     assert!(id.starts_with(&format!("{name}-depot-")), "{id}");
-    assert_eq!(*key, format!("{}{id}", prefix(&name)));
+    assert_eq!(key, format!("{}{id}", prefix(&name)));
     assert_eq!(service["name"], *name);
     assert_eq!(service["version"], "latest");
     assert_eq!(node["address"], "depot.example:50051");
@@ -98,12 +110,13 @@ fn go_micros_settings_say_where_etcd_is_and_how_long_a_server_is_kept() {
         command.env("MICRO_REGISTER_INTERVAL", "7");
         command
     };
-    let server = Server::spawn(configured(&["serve", "--store", "memory:"]), home.path());
+    let serve = ["serve", "--store", "memory:"];
+    let start = || Server::spawn(configured(&serve), home.path());
+    let _server = Server::without_warnings(start);
     run(&mut configured(&["list"])).exits(0);
     let leases = etcd.call("/v3/lease/leases", "", &serde_json::json!({}));
     let asked = etcd.call("/v3/lease/timetolive", "", &leases["leases"][0]);
     assert_eq!(asked["grantedTTL"], "20", "{leases} {asked}");
-    assert!(!server.logged().contains("WARN"), "{}", server.logged());
 }
 
 #[test]
@@ -112,13 +125,13 @@ fn an_open_server_is_announced_at_addresses_that_others_reach() {
     let (etcd, home, name) = (Etcd::start(1), folder(), own_name());
     let serve = ["serve", "--lan", "--name", &name, "--store", "memory:"];
     let server = Server::spawn(etcd.shippy(home.path(), &serve), home.path());
-    let pairs = etcd.pairs(&prefix(&name));
-    let service: serde_json::Value = serde_json::from_str(&pairs[0].1).unwrap();
+    let (_, value) = announced(&etcd, &name);
+    let service: serde_json::Value = serde_json::from_str(&value).unwrap();
     let address = service["nodes"][0]["address"].as_str().unwrap();
     let address: std::net::SocketAddr = address.parse().unwrap();
     assert!(!address.ip().is_unspecified(), "{address}");
     assert_eq!(address.port(), server.address.port());
-    etcd.list(home.path(), &name).exits(0);
+    etcd.lists(home.path(), &name);
 }
 
 #[tokio::test]
@@ -143,7 +156,12 @@ async fn what_others_keep_under_the_name_is_passed_over() {
     }
     let server = etcd.registry();
     server.announce(&announced).await.unwrap();
-    assert_eq!(all(&*etcd.registry(), name).await, [announced]);
+    all_become(
+        &*etcd.registry(),
+        &announced.name,
+        std::slice::from_ref(&announced),
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -152,21 +170,30 @@ async fn a_key_that_somebody_takes_away_comes_back() {
     let etcd = Etcd::start(1);
     let announced = instance(50_051);
     let server = etcd.registry();
-    server.announce(&announced).await.unwrap();
+    announce_in_the_end(&*server, &announced).await;
+    next_instance(&mut server.find(&announced.name)).await;
     let key = etcd.pairs(&prefix(&announced.name))[0].0.clone();
+    let is_back = || async {
+        while etcd.pairs(&prefix(&announced.name)).is_empty() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
     for _ in 0..2 {
-        // The server watches its key, once it has announced itself.
-        tokio::time::sleep(super::NEVER).await;
-        etcd.delete(&key);
-        let back = async {
-            while etcd.pairs(&prefix(&announced.name)).is_empty() {
-                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        let mut comes_back = false;
+        for _ in 0..5 {
+            // The server watches its key soon after it has announced itself; what went before that has to go again.
+            tokio::time::sleep(super::NEVER).await;
+            etcd.put(&key, "");
+            etcd.delete(&key);
+            // Long before it is renewed, which is every 30 s.
+            comes_back = tokio::time::timeout(Duration::from_secs(4), is_back())
+                .await
+                .is_ok();
+            if comes_back {
+                break;
             }
-        };
-        // Long before it is renewed, which is every 30 s.
-        tokio::time::timeout(std::time::Duration::from_secs(10), back)
-            .await
-            .expect("it is back");
+        }
+        assert!(comes_back);
     }
 }
 
@@ -187,9 +214,9 @@ async fn any_member_will_do() {
     let client = registry(&addresses, None);
     let announced = instance(50_051);
     let server = registry(&addresses, None);
-    server.announce(&announced).await.unwrap();
+    announce_in_the_end(&*server, &announced).await;
     let mut search = client.find(&announced.name);
-    assert_eq!(next(&mut search).await.unwrap(), announced);
+    assert_eq!(next_instance(&mut search).await, announced);
     for member in 0..3 {
         etcd.kill(member);
         let late = Instance {
@@ -205,7 +232,7 @@ async fn any_member_will_do() {
         );
         second.withdraw().await.unwrap();
         assert_eq!(
-            next(&mut client.find(&announced.name)).await.unwrap(),
+            next_instance(&mut client.find(&announced.name)).await,
             announced
         );
         etcd.up();
@@ -220,13 +247,13 @@ async fn a_member_that_hangs_is_passed_over() {
     let etcd = Etcd::start(3);
     let announced = instance(50_051);
     let (server, client) = (etcd.registry(), etcd.registry());
-    server.announce(&announced).await.unwrap();
+    announce_in_the_end(&*server, &announced).await;
     let mut search = client.find(&announced.name);
-    assert_eq!(next(&mut search).await.unwrap(), announced);
+    assert_eq!(next_instance(&mut search).await, announced);
     // The one that all are connected to.
     etcd.freeze(0);
-    let found = next(&mut etcd.registry().find(&announced.name)).await;
-    assert_eq!(found.unwrap(), announced);
+    let found = next_instance(&mut etcd.registry().find(&announced.name)).await;
+    assert_eq!(found, announced);
     let late = Instance {
         name: announced.name.clone(),
         ..instance(50_052)
@@ -235,7 +262,7 @@ async fn a_member_that_hangs_is_passed_over() {
     announce_in_the_end(&*second, &late).await;
     assert_eq!(next_instance(&mut search).await, late);
     server.withdraw().await.unwrap();
-    assert_eq!(all(&*client, &announced.name).await, [late]);
+    all_become(&*client, &announced.name, &[late]).await;
 }
 
 #[tokio::test]
@@ -244,7 +271,8 @@ async fn without_a_majority_what_was_known_is_still_found() {
     let mut etcd = Etcd::start(3);
     let announced = instance(50_051);
     let server = etcd.registry();
-    server.announce(&announced).await.unwrap();
+    announce_in_the_end(&*server, &announced).await;
+    next_instance(&mut etcd.registry().find(&announced.name)).await;
     etcd.kill(0);
     etcd.kill(1);
     let found = next_instance(&mut etcd.registry().find(&announced.name)).await;
@@ -261,21 +289,21 @@ async fn a_search_goes_on_over_restarts_compaction_and_loss() {
         ..instance(port)
     };
     let server = etcd.registry();
-    server.announce(&first).await.unwrap();
+    announce_in_the_end(&*server, &first).await;
     let client = etcd.registry();
     let mut search = client.find(&first.name);
-    assert_eq!(next(&mut search).await.unwrap(), first);
+    assert_eq!(next_instance(&mut search).await, first);
     // What comes is found although the search sleeps through it, and its history is gone by then.
     let second = named(50_052);
     let other = etcd.registry();
-    other.announce(&second).await.unwrap();
+    announce_in_the_end(&*other, &second).await;
     etcd.compact();
     assert_eq!(next_instance(&mut search).await, second);
     etcd.down();
     etcd.up();
     let third = named(50_053);
     let another = etcd.registry();
-    another.announce(&third).await.unwrap();
+    announce_in_the_end(&*another, &third).await;
     etcd.compact();
     assert_eq!(next_instance(&mut search).await, third);
     // A cluster that begins anew counts from 1 again.
@@ -284,7 +312,7 @@ async fn a_search_goes_on_over_restarts_compaction_and_loss() {
     etcd.up();
     let fourth = named(50_054);
     let last = etcd.registry();
-    last.announce(&fourth).await.unwrap();
+    announce_in_the_end(&*last, &fourth).await;
     while next_instance(&mut search).await != fourth {}
 }
 
@@ -307,11 +335,14 @@ async fn beside_a_dead_replica_a_living_one_serves_at_once() {
     two.announce(&replica(living.address.to_string()))
         .await
         .unwrap();
-    let begun = std::time::Instant::now();
-    etcd.list(home.path(), &name).exits(0);
-    assert!(
-        begun.elapsed() < std::time::Duration::from_millis(1_500),
-        "{:?}",
-        begun.elapsed()
-    );
+    // Every other command asks the dead one first, and a busy machine holds up only a few.
+    let mut times: Vec<_> = (0..12)
+        .map(|_| {
+            let begun = Instant::now();
+            run(&mut etcd.shippy(home.path(), &["list", "--name", &name])).exits(0);
+            begun.elapsed()
+        })
+        .collect();
+    times.sort();
+    assert!(times[9] < Duration::from_millis(1_500), "{times:?}");
 }

@@ -5,7 +5,7 @@
 
 use std::time::Instant;
 
-use super::many;
+use super::{TIMEOUT_ARGS, many};
 use crate::{
     running::Printing,
     support::{
@@ -61,7 +61,7 @@ fn cut_a_command_passes_over_a_server_that_is_cut_off() {
         port.mute();
         for args in [&["create", "consignment.json"][..], &["list"], &["health"]] {
             let begun = Instant::now();
-            let asking = [args, &["--server", &servers]].concat();
+            let asking = [args, &["--server", &servers], &TIMEOUT_ARGS].concat();
             two.office.run(&asking).exits(0);
             let took = begun.elapsed().as_millis();
             eprintln!("{args:?} beside a server that is cut off: {took} ms");
@@ -78,7 +78,7 @@ fn cut_commands_under_way_go_on_over_another_network() {
     let server = two.serve();
     let servers = both(&server);
     let asking = |args: &[&str]| {
-        let args = [args, &["--server", &servers]].concat();
+        let args = [args, &["--server", &servers], &TIMEOUT_ARGS].concat();
         Printing::start(&mut two.office.shippy(&args))
     };
     let home = folder();

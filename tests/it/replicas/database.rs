@@ -10,7 +10,7 @@ use std::{
 use rustix::process::Signal;
 
 use crate::support::{
-    eventually,
+    eventually, free_port,
     postgres::{Cluster, USER},
 };
 
@@ -80,9 +80,4 @@ impl Pair {
         primary("SELECT pg_reload_conf()");
         await_state("sync_state", "sync");
     }
-}
-
-fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind((HOST, 0)).unwrap();
-    listener.local_addr().unwrap().port()
 }

@@ -14,7 +14,7 @@ use shippy::{
 use tokio::sync::mpsc;
 
 use super::{
-    TIMEOUT, client, client_of, etcd as through, fresh, many,
+    TIMEOUT, TIMEOUT_ARGS, client, client_of, etcd as through, fresh, many,
     proxy::{Door, Proxy},
     timed,
 };
@@ -79,11 +79,17 @@ async fn a_client_keeps_to_one_server_as_long_as_it_answers() {
     let server = Server::start(home.path());
     let doors = Doors::to(&server).await;
     let mut client = doors.client();
-    let address = client.health().await.unwrap().address;
-    for _ in 0..20 {
+    let mut address = client.health().await.unwrap().address;
+    let mut changes = 0;
+    for _ in 0..40 {
         client.create(&fresh()).await.unwrap();
-        assert_eq!(client.health().await.unwrap().address, address);
+        let now = client.health().await.unwrap().address;
+        changes += u32::from(now != address);
+        address = now;
     }
+    // To a client a machine that stands still for a second is a server that does not answer. One that changes at will
+    // does so 20 times.
+    assert!(changes <= 2, "{changes}");
 }
 
 #[tokio::test]
@@ -96,7 +102,7 @@ async fn a_create_goes_on_with_another_server() {
         let before = client.health().await.unwrap().address;
         doors.at(&before).set(door);
         let created = timed(&format!("a create, {door:?}"), client.create(&fresh())).await;
-        assert!(created.unwrap().created);
+        created.unwrap();
         assert_ne!(client.health().await.unwrap().address, before);
         doors.set_all(Door::Open);
     }
@@ -114,7 +120,7 @@ async fn a_new_client_passes_a_server_over_that_does_not_answer() {
             let mut client = doors.client();
             let what = format!("a first create, {door:?}");
             let created = timed(&what, client.create(&fresh())).await;
-            assert!(created.unwrap().created);
+            created.unwrap();
             let address = client.health().await.unwrap().address;
             assert_eq!(address, doors.0[1].address);
         }
@@ -280,7 +286,7 @@ async fn a_client_goes_on_although_the_registry_is_away() {
         doors.at(&before).set(door);
         let what = format!("a create, {door:?}, without etcd");
         let created = timed(&what, client.create(&fresh())).await;
-        assert!(created.unwrap().created);
+        created.unwrap();
         assert_ne!(client.health().await.unwrap().address, before);
         doors.set_all(Door::Open);
     }
@@ -297,8 +303,7 @@ async fn commands_go_on_with_another_server() {
     let asking = |args: &[&str]| {
         let mut command = shippy(home.path());
         command.args(args).args(["--server", &servers]);
-        // What a machine that is busy with other tests may need; a door that is stuck is left long before.
-        command.args(["--timeout", "60s"]);
+        command.args(TIMEOUT_ARGS);
         Printing::start(&mut command)
     };
     let follow = asking(&["list", "--follow", "-o", "ndjson"]);

@@ -32,15 +32,12 @@ pub(super) struct Proxy {
 
 impl Proxy {
     pub(super) async fn before(server: SocketAddr) -> Self {
-        // While it is shut nobody else is to get the port.
-        let listener = TcpListener::bind(free_address()).await.unwrap();
-        let address = listener.local_addr().unwrap();
+        // Where nobody else begins to listen while it is shut.
+        let address = free_address();
+        let listener = TcpListener::bind(&address).await.unwrap();
         let (door, opened) = watch::channel(Door::Open);
         tokio::spawn(serve(listener, server, opened));
-        Self {
-            address: address.to_string(),
-            door,
-        }
+        Self { address, door }
     }
 
     pub(super) fn set(&self, door: Door) {

@@ -15,6 +15,7 @@ use shippy::proto::Consignment;
 use uuid::Uuid;
 
 use super::{Subject, everything, new, read_all};
+use crate::support::eventually;
 
 const MIB: u64 = 1024 * 1024;
 /// The log's bound, one checkpoint's share and a group of commits.
@@ -89,6 +90,9 @@ async fn the_log_stays_bounded_under_writes_and_reads_that_never_pause() {
     let longest = log_of(&register(&subject)).metadata().unwrap().len();
     eprintln!("longest log: {} MiB", longest / MIB);
     assert!(longest <= LONGEST_LOG, "{} MiB", longest / MIB);
+    // The index follows behind, and closing does not wait for it.
+    let index = subject.folder().path().join("register.db.index");
+    eventually("an index", || index.exists().then_some(()));
     subject.store.close().await;
     let kept = ["register.db", "register.db.index", "register.db.lock"];
     assert_eq!(names(&subject), kept);

@@ -112,7 +112,11 @@ impl Consul {
     /// Calls its HTTP API as whom may do everything.
     pub(crate) fn call(&self, method: &str, path: &str, body: &Value) -> Value {
         let token = format!("X-Consul-Token: {MASTER}\r\n");
-        let (status, answer) = http::call(method, &self.address, path, &token, body).unwrap();
+        // Where there is no leader for the moment, or its ACLs are not ready yet, it answers later.
+        let (status, answer) = eventually("an answer of Consul's", || {
+            let answer = http::call(method, &self.address, path, &token, body).ok();
+            answer.filter(|(status, _)| *status < 500)
+        });
         assert_eq!(status, 200, "{method} {path} {body}: {answer}");
         answer
     }

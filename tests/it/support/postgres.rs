@@ -15,7 +15,7 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use super::{Ran, eventually, folder, run};
+use super::{Ran, eventually, folder, free_port, run};
 
 /// Where Debian keeps a folder for each version.
 const VERSIONS: &str = "/usr/lib/postgresql";
@@ -75,7 +75,8 @@ impl Cluster {
 
     /// One that runs and repeats what this one does, until it is promoted.
     pub(crate) fn standby(&self) -> Self {
-        let standby = Self::without_data(&[]);
+        // One that has lost its primary sleeps for 5 s otherwise, whatever it is told.
+        let standby = Self::without_data(&["wal_retrieve_retry_interval=200ms"]);
         let mut copy = as_user("pg_basebackup");
         copy.arg("-h").arg(self.sockets());
         copy.args(["-p", &self.port.to_string(), "-U", USER, "-R", "--no-sync"]);
@@ -97,10 +98,9 @@ impl Cluster {
         for part in ["data", "sockets"] {
             make_own(&home.path().join(part));
         }
-        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         Self {
             home,
-            port: free.local_addr().unwrap().port(),
+            port: free_port(),
             settings: settings.iter().map(|&text| text.to_owned()).collect(),
             server: Mutex::new(None),
         }
@@ -180,6 +180,11 @@ impl Cluster {
 
     fn server(&self) -> std::sync::MutexGuard<'_, Option<Child>> {
         self.server.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has it decide by these rules (`pg_hba.conf`) from its next start on who may come in.
+    pub(crate) fn admit(&self, rules: &str) {
+        fs::write(self.data().join("pg_hba.conf"), rules).unwrap();
     }
 
     /// The URL of a database in it.

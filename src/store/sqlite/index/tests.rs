@@ -28,7 +28,7 @@ mod times;
 /// So few that a handful of consignments fills several segments.
 const ROWS: u32 = 8;
 /// How long a thing that takes milliseconds may take on a machine that is busy.
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(60);
 
 impl Index {
     fn pause(&self, pause: bool) {
