@@ -45,8 +45,9 @@ impl FromStr for StoreUrl {
     fn from_str(text: &str) -> Result<Self, String> {
         match text.split_once(':') {
             Some(("memory", "")) => Ok(Self::Memory),
-            Some(("sqlite", path)) if !path.is_empty() => {
-                // `sqlite:///var/x` is the same file as `sqlite:/var/x`.
+            // `sqlite:///var/x` is the same file as `sqlite:/var/x`. (SQLite takes no name at all for a file that is
+            // gone when it is closed.)
+            Some(("sqlite", path)) if !["", "//"].contains(&path) => {
                 Ok(Self::Sqlite(path.strip_prefix("//").unwrap_or(path).into()))
             }
             Some(("postgres" | "postgresql", _)) => Ok(Self::Postgres(Box::new(text.parse()?))),
@@ -215,7 +216,14 @@ mod tests {
         let postgres: StoreUrl = "postgresql://ann:secret@db/depot".parse().unwrap();
         assert!(postgres.has_password());
         assert_eq!(postgres.to_string(), "postgres://ann@db/depot");
-        for text in ["", "depot.db", "sqlite:", "memory:x", "mysql://x"] {
+        for text in [
+            "",
+            "depot.db",
+            "sqlite:",
+            "sqlite://",
+            "memory:x",
+            "mysql://x",
+        ] {
             assert!(text.parse::<StoreUrl>().is_err(), "{text:?} was taken");
         }
     }
