@@ -45,9 +45,12 @@ impl FromStr for StoreUrl {
     fn from_str(text: &str) -> Result<Self, String> {
         match text.split_once(':') {
             Some(("memory", "")) => Ok(Self::Memory),
-            // `sqlite:///var/x` is the same file as `sqlite:/var/x`. (SQLite takes no name at all for a file that is
-            // gone when it is closed.)
-            Some(("sqlite", path)) if !["", "//"].contains(&path) => {
+            // SQLite would take no name at all for a file that is gone when it is closed.
+            Some(("sqlite", "" | "//")) => {
+                Err("it names no file: write sqlite:PATH or sqlite:FOLDER/".into())
+            }
+            Some(("sqlite", path)) => {
+                // `sqlite:///var/x` is the same file as `sqlite:/var/x`.
                 Ok(Self::Sqlite(path.strip_prefix("//").unwrap_or(path).into()))
             }
             Some(("postgres" | "postgresql", _)) => Ok(Self::Postgres(Box::new(text.parse()?))),

@@ -1,9 +1,17 @@
 //! The command line.
 
-use std::{env, ffi::OsString, path::PathBuf, process::ExitCode, sync::Arc};
+use std::{
+    env,
+    ffi::{OsStr, OsString},
+    path::PathBuf,
+    process::ExitCode,
+    sync::Arc,
+};
 
 use clap::{
-    Arg, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, builder::Resettable,
+    Arg, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand,
+    builder::Resettable,
+    error::{ContextKind, ContextValue, ErrorKind},
 };
 use tokio::runtime::{Builder, Runtime};
 
@@ -136,7 +144,10 @@ impl Cli {
     }
 
     fn try_read(arguments: impl Iterator<Item = OsString>) -> Result<Self, clap::Error> {
-        let matches = completed(Self::command()).try_get_matches_from(arguments)?;
+        let typed: Vec<_> = arguments.collect();
+        let mut command = completed(Self::command());
+        let matches = (command.try_get_matches_from_mut(&typed))
+            .map_err(|error| with_variable(error, &command, &typed))?;
         match matches.subcommand() {
             Some(("serve", matches)) => serve::check(matches)?,
             Some(("list", matches)) => list::check(matches)?,
@@ -179,6 +190,43 @@ fn settled(argument: Arg) -> Arg {
     } else {
         argument
     }
+}
+
+/// Has `error` name the variable that a bad value comes from, where the flag that clap names was not `typed`.
+fn with_variable(
+    mut error: clap::Error,
+    command: &clap::Command,
+    typed: &[OsString],
+) -> clap::Error {
+    let is_of_value = matches!(
+        error.kind(),
+        ErrorKind::InvalidValue | ErrorKind::ValueValidation
+    );
+    // `--timeout <TIME>`
+    if let Some(ContextValue::String(argument)) = error.get(ContextKind::InvalidArg)
+        && let Some(flag) = argument.split(' ').next()
+        && is_of_value
+        && !typed.iter().any(|text| is_flag(text, flag))
+        && let Some(variable) = variable_of(flag, command)
+    {
+        let tip = format!("the value comes from the environment variable {variable}");
+        let tips = ContextValue::StyledStrs(vec![tip.into()]);
+        error.insert(ContextKind::Suggested, tips);
+    }
+    error
+}
+
+/// Whether `text` is `flag`, by itself or with its value.
+fn is_flag(text: &OsStr, flag: &str) -> bool {
+    text.to_string_lossy().split('=').next() == Some(flag)
+}
+
+/// The variable that stands for `flag` in `command` or beneath it.
+fn variable_of(flag: &str, command: &clap::Command) -> Option<String> {
+    (command.get_arguments())
+        .filter(|argument| argument.get_long() == flag.strip_prefix("--"))
+        .find_map(|argument| Some(argument.get_env()?.to_string_lossy().into_owned()))
+        .or_else(|| (command.get_subcommands()).find_map(|command| variable_of(flag, command)))
 }
 
 /// What a command runs on. A client has one thing to do at a time, and on one thread it need not wait for others to be

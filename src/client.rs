@@ -42,7 +42,8 @@ pub use load::{LOAD_WINDOW, Load};
 /// A fresh discovery follows it.
 const BACK_OFF: Duration = Duration::from_millis(100);
 const LONGEST_BACK_OFF: Duration = Duration::from_secs(1);
-/// The most that one attempt gets of the whole time, so that a server that does not answer leaves time for others.
+/// The most that a first attempt gets of the whole time, so that a server that does not answer leaves time for others.
+/// Later ones get as long as the call has taken, so that a server that is slow answers in the end.
 const ATTEMPT: Duration = Duration::from_secs(1);
 /// How long a stream may stand still, though its server lives, before another server is asked: that one may have been cut
 /// off from what it keeps the register in. It is more than a server lets pass between two signs of life in a followed
@@ -199,9 +200,10 @@ impl Client {
         act: impl AsyncFn(Service) -> Result<Response<T>, Status>,
     ) -> Result<Response<T>, ClientError> {
         let begun = Instant::now();
+        let time = Time { begun, deadline };
         let mut failures = Vec::new();
         if let Some(connection) = self.connection.take() {
-            match self.attempt(connection, deadline, &act).await {
+            match self.attempt(connection, time, &act).await {
                 Ok(response) => return Ok(response),
                 Err(Attempt::Final(error) | Attempt::Never(_, error)) => return Err(error),
                 Err(Attempt::Next(failure)) => {
@@ -219,7 +221,7 @@ impl Client {
                 self.discover(deadline).await?;
                 candidates = self.servers.candidates();
             }
-            let answer = (self.round(candidates, deadline, &act, &mut failures)).await?;
+            let answer = (self.round(candidates, time, &act, &mut failures)).await?;
             if let Some(response) = answer {
                 return Ok(response);
             }
@@ -240,19 +242,19 @@ impl Client {
     async fn round<T>(
         &mut self,
         candidates: Vec<Candidate>,
-        deadline: Instant,
+        time: Time,
         act: &impl AsyncFn(Service) -> Result<Response<T>, Status>,
         failures: &mut Vec<Failure>,
     ) -> Result<Option<Response<T>>, ClientError> {
         let mut unfit = None;
         let mut may_do = false;
-        let mut opening = Opening::new(candidates, self.wanted(), deadline);
+        let mut opening = Opening::new(candidates, self.wanted(), time.deadline);
         while let Some(Opened { address, result }) = opening.next().await {
             let answer = match result {
                 Ok(connection) => {
                     let overtaken = opening.overtaken().iter();
                     overtaken.for_each(|address| self.servers.note_failure(address));
-                    self.attempt(connection, deadline, act).await
+                    self.attempt(connection, time, act).await
                 }
                 Err(failure) => Err(failure.into_attempt(&address)),
             };
@@ -310,10 +312,10 @@ impl Client {
     async fn attempt<T>(
         &mut self,
         connection: Connection,
-        deadline: Instant,
+        time: Time,
         act: &impl AsyncFn(Service) -> Result<Response<T>, Status>,
     ) -> Result<Response<T>, Attempt> {
-        let until = deadline.min(Instant::now() + ATTEMPT);
+        let until = time.next_attempt();
         let address = connection.candidate.address.clone();
         if !self.wanted().includes(&connection.register) {
             // It was opened beside another that was asked first.
@@ -348,6 +350,21 @@ impl Client {
         self.servers.note_answer(&address);
         self.connection = Some(connection);
         result.map_err(|status| Attempt::Final(ClientError::from_status(status)))
+    }
+}
+
+/// A call's time.
+#[derive(Clone, Copy)]
+struct Time {
+    begun: Instant,
+    deadline: Instant,
+}
+
+impl Time {
+    /// When an attempt that begins now is given up.
+    fn next_attempt(self) -> Instant {
+        let length = ATTEMPT.max(self.begun.elapsed());
+        self.deadline.min(Instant::now() + length)
     }
 }
 

@@ -12,7 +12,9 @@ mod fuzz;
 mod kept;
 pub mod mdns;
 mod metadata;
+mod outage;
 mod places;
+mod words;
 
 /// One running server, as a registry knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +52,12 @@ impl Kind {
             Self::Single => "single",
             Self::Shared => "shared",
         }
+    }
+
+    /// Reads what [`as_str`](Self::as_str) gives; `None` when it is another word.
+    fn parse(word: &str) -> Option<Self> {
+        let mut kinds = [Self::Single, Self::Shared].into_iter();
+        kinds.find(|kind| kind.as_str() == word)
     }
 }
 

@@ -1,6 +1,8 @@
 //! What must hold of any file and of any text on the command line.
 
-use std::io::Read;
+use std::{io::Read, ops::RangeInclusive};
+
+use pbjson_types::Timestamp;
 
 use super::{
     connect::{parse_duration, parse_register, parse_server},
@@ -27,6 +29,7 @@ pub(crate) fn input(data: &[u8]) {
                     .all(|record| violations(&record.consignment).is_empty())
             );
             let consignments = records.into_iter().map(|record| record.consignment);
+            let consignments = consignments.map(without_odd_time);
             printed(&consignments.collect::<Vec<_>>());
         }
         Err(Refused { said, line }) => {
@@ -40,6 +43,20 @@ pub(crate) fn input(data: &[u8]) {
                 "{said}"
             );
         }
+    }
+}
+
+/// `created_at` is what a server says, and ignored in what it is sent; nobody minds there what cannot be printed again:
+/// a year of five digits, or a leap second.
+fn without_odd_time(consignment: Consignment) -> Consignment {
+    /// The years 1 to 9999 (proto3 JSON), in seconds of the Unix epoch.
+    const YEARS: RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
+    let is_plain = |time: &Timestamp| {
+        YEARS.contains(&time.seconds) && (0..1_000_000_000).contains(&time.nanos)
+    };
+    Consignment {
+        created_at: consignment.created_at.filter(is_plain),
+        ..consignment
     }
 }
 
@@ -130,8 +147,10 @@ pub(crate) fn setting(data: &[u8]) {
     if let Ok(endpoint) = Endpoint::parse(text, 2379) {
         assert_eq!(Endpoint::parse(&endpoint.uri(), 1).unwrap(), endpoint);
     }
-    if let Ok(StoreUrl::Sqlite(path)) = text.parse() {
-        let url = StoreUrl::Sqlite(path);
+    // Of several slashes at the beginning two are the URL's.
+    if let Ok(url @ StoreUrl::Sqlite(_)) = text.parse()
+        && !text.starts_with("sqlite:////")
+    {
         assert_eq!(url.to_string().parse(), Ok(url));
     }
     for parse in [parse_name, parse_id, parse_register] {
@@ -147,8 +166,8 @@ pub(crate) fn setting(data: &[u8]) {
         assert_eq!(parse_time(&shown.to_string()), Ok(time), "{shown}");
     }
     if let Ok(timeout) = parse_duration(text) {
-        let millis = format!("{}ms", timeout.as_secs_f64() * 1_000.0);
-        let again = parse_duration(&millis).unwrap();
-        assert!(again.abs_diff(timeout).as_micros() <= 1, "{millis}");
+        let seconds = timeout.as_secs_f64().to_string();
+        let again = parse_duration(&seconds).unwrap();
+        assert!(again.abs_diff(timeout).as_micros() <= 1, "{seconds}");
     }
 }

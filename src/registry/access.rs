@@ -216,6 +216,14 @@ impl Access {
     }
 }
 
+/// Why the place at `address` is not used whose certificate was refused for `reason`, and what to try.
+pub(super) fn untrusted(address: impl fmt::Display, reason: &str) -> String {
+    format!(
+        "{address}: {reason}; name the authority that its certificate comes from with --registry-ca FILE, and the host \
+         as that certificate does"
+    )
+}
+
 fn read_authority(path: &Path) -> Result<Vec<u8>, AccessError> {
     let failed = |reason: String| AccessError::Authority {
         path: path.display().to_string(),

@@ -1,9 +1,7 @@
 //! An announcement that has to be renewed, which is kept up in the background whatever becomes of the registry.
 
 use std::{
-    collections::hash_map::RandomState,
     future::{Future, pending},
-    hash::BuildHasher as _,
     sync::Arc,
     time::Duration,
 };
@@ -15,7 +13,7 @@ use tokio::{
     time::{Instant, sleep, timeout, timeout_at},
 };
 
-use super::{Instance, RegistryError};
+use super::{Instance, RegistryError, outage::spread};
 
 /// How long the first try may take before a server goes on without it. A registry that is up takes a few milliseconds;
 /// the rest is for a leader that is being elected or a packet that is lost.
@@ -259,14 +257,6 @@ fn silent(name: &str, waited: Duration) -> RegistryError {
     }
 }
 
-/// Between the half and the whole of `pause`, at random.
-pub(super) fn spread(pause: Duration) -> Duration {
-    // The standard library's hasher is seeded at random, and one is as good as another here.
-    let random = RandomState::new().hash_one(0) >> 32;
-    let fraction = u32::try_from(random).map_or(0.0, f64::from) / f64::from(u32::MAX);
-    pause.mul_f64(0.5 + fraction / 2.0)
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex as StdMutex;
@@ -335,14 +325,5 @@ mod tests {
         assert!(withdrawn.is_err(), "{withdrawn:?}");
         kept.announce(&instance).await.unwrap();
         assert_eq!(*ledger.0.lock().unwrap(), ["in", "out", "given up", "in"]);
-    }
-
-    #[test]
-    fn pauses_are_spread_over_their_upper_half() {
-        let whole = Duration::from_secs(1);
-        let spread: Vec<_> = (0..100).map(|_| spread(whole)).collect();
-        let (least, most) = (spread.iter().min(), spread.iter().max());
-        assert!(*least.unwrap() >= whole / 2 && *most.unwrap() <= whole);
-        assert!(*most.unwrap() > *least.unwrap() + whole / 8, "{spread:?}");
     }
 }

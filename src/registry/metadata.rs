@@ -7,7 +7,10 @@
 //! | `tls` | `1` when it expects TLS, else `0` |
 //! | `addresses` | `HOST:PORT,…`, all of them, the best first |
 
-use super::{Instance, Kind, places};
+use super::{
+    Instance, Kind, places,
+    words::{is_register, is_token, parse_tls, tls_word},
+};
 use crate::address::Address;
 
 /// Longest id, register and version, in bytes: a UUID takes 36, a semantic version seldom over 30.
@@ -37,7 +40,7 @@ pub(super) fn pairs(instance: &Instance, addresses: &[String]) -> [(&'static str
     [
         ("register", instance.register.clone()),
         ("kind", instance.kind.as_str().to_owned()),
-        ("tls", if instance.tls { "1" } else { "0" }.to_owned()),
+        ("tls", tls_word(instance.tls).to_owned()),
         ("addresses", addresses.join(",")),
     ]
 }
@@ -49,7 +52,7 @@ pub(super) fn instance<'t>(
     address: &'t str,
     text: impl Fn(&str) -> Option<&'t str>,
 ) -> Option<Instance> {
-    if !is_token(id) || !is_token(version) {
+    if !is_token(id, TOKEN_MAX) || !is_token(version, TOKEN_MAX) {
         return None;
     }
     let addresses = text("addresses").unwrap_or(address);
@@ -58,17 +61,11 @@ pub(super) fn instance<'t>(
         name: name.to_owned(),
         version: version.to_owned(),
         addresses: addresses.split(',').map(reachable).collect::<Option<_>>()?,
-        register: text("register").filter(|id| is_register(id))?.to_owned(),
-        kind: match text("kind")? {
-            "single" => Kind::Single,
-            "shared" => Kind::Shared,
-            _ => return None,
-        },
-        tls: match text("tls")? {
-            "1" => true,
-            "0" => false,
-            _ => return None,
-        },
+        register: text("register")
+            .filter(|id| is_register(id, TOKEN_MAX))?
+            .to_owned(),
+        kind: Kind::parse(text("kind")?)?,
+        tls: parse_tls(text("tls")?)?,
     })
 }
 
@@ -76,16 +73,6 @@ pub(super) fn instance<'t>(
 fn reachable(text: &str) -> Option<String> {
     let address: Address = text.parse().ok()?;
     (!address.host.is_empty() && address.port != 0).then(|| address.to_string())
-}
-
-/// People are shown this one to paste it into a command line.
-fn is_register(id: &str) -> bool {
-    let is_plain = |byte: u8| byte.is_ascii_hexdigit() || byte == b'-';
-    is_token(id) && id.bytes().all(is_plain)
-}
-
-fn is_token(value: &str) -> bool {
-    (1..=TOKEN_MAX).contains(&value.len()) && value.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 #[cfg(test)]

@@ -59,29 +59,29 @@ impl Dice {
         (mixed ^ (mixed >> 31)) % sides
     }
 
-    fn index(&mut self, length: usize) -> usize {
+    pub(crate) fn index(&mut self, length: usize) -> usize {
         usize::try_from(self.roll(length as u64)).unwrap()
     }
 }
 
 /// What the clients know.
 #[derive(Default)]
-struct Known {
+pub(crate) struct Known {
     sent: Vec<Consignment>,
     /// The canonical encodings of all that was sent.
     contents: HashSet<Bytes>,
     /// The canonical encoding of what the server said it has stored, by where it said.
-    acknowledged: BTreeMap<u64, Bytes>,
+    pub(crate) acknowledged: BTreeMap<u64, Bytes>,
 }
 
-type Shared = Arc<Mutex<Known>>;
+pub(crate) type Shared = Arc<Mutex<Known>>;
 
 fn encoding(consignment: &Consignment) -> Bytes {
     canonical(&mut consignment.clone())
 }
 
 /// A consignment that nobody has sent.
-fn fresh(dice: &mut Dice) -> Consignment {
+pub(crate) fn fresh(dice: &mut Dice) -> Consignment {
     let container = |_| Container {
         customer_id: format!("customer-{}", dice.roll(1_000)),
         ..Container::default()
@@ -114,7 +114,7 @@ fn choose(dice: &mut Dice, known: &Shared) -> Consignment {
 }
 
 /// What `work` comes to, which is to come to an end.
-async fn answer<T>(what: &str, work: impl Future<Output = T>) -> T {
+pub(crate) async fn answer<T>(what: &str, work: impl Future<Output = T>) -> T {
     let answer = tokio::time::timeout(ANSWER, work).await;
     answer.unwrap_or_else(|_| panic!("not within {ANSWER:?}: {what}"))
 }
@@ -142,7 +142,7 @@ async fn create_on(mut client: Client, mut dice: Dice, known: Shared) {
 }
 
 /// Lets the clients create until the server is killed at a moment that the dice choose.
-async fn live_and_be_killed(server: Server, dice: &mut Dice, known: &Shared) {
+pub(crate) async fn live_and_be_killed(server: Server, dice: &mut Dice, known: &Shared) {
     let mut creating = Vec::new();
     for _ in 0..CLIENTS {
         let client = answer("a connection to create over", server.connect()).await;
@@ -157,7 +157,7 @@ async fn live_and_be_killed(server: Server, dice: &mut Dice, known: &Shared) {
 }
 
 /// Checks what comes after the sequence number `after`, and returns the last.
-async fn check(server: &Server, known: &Shared, after: u64) -> u64 {
+pub(crate) async fn check(server: &Server, known: &Shared, after: u64) -> u64 {
     let all = list(server, after).await;
     let known = known.lock().unwrap();
     let mut last = after;
@@ -188,7 +188,7 @@ async fn check(server: &Server, known: &Shared, after: u64) -> u64 {
     last
 }
 
-async fn list(server: &Server, after: u64) -> Vec<Bytes> {
+pub(crate) async fn list(server: &Server, after: u64) -> Vec<Bytes> {
     let after = Position {
         register: server.register.clone(),
         sequence: after,

@@ -3,8 +3,11 @@
 mod cli;
 mod compose;
 mod contract;
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+mod disk;
 mod followed;
 mod fsync;
+mod history;
 mod image;
 mod index;
 mod kill;

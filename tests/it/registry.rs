@@ -1,12 +1,12 @@
 //! Registries: what holds of all of them, on the real thing, and what is special to each.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{path::Path, process::Command, sync::Arc, time::Duration};
 
 use futures_util::StreamExt as _;
 use shippy::registry::{Instance, Kind, Registry, RegistryError, mdns::Mdns};
 use uuid::Uuid;
 
-use crate::support::SOON;
+use crate::support::{SOON, shippy};
 
 /// A test for each case of the contract on the given ground; ignored with the reason, if there is one.
 macro_rules! contract_holds {
@@ -133,6 +133,21 @@ async fn all(registry: &dyn Registry, name: &str) -> Vec<Instance> {
         .await
         .expect_err("a search does not end");
     found
+}
+
+/// A command for the service `name` in `registry`: its arguments, the authority to trust, if it is not empty, and the
+/// registry's address.
+fn command(home: &Path, registry: &str, name: &str) -> impl Fn(&[&str], &str, &str) -> Command {
+    move |args, authority, address| {
+        let mut command = shippy(home);
+        command.args(args);
+        command.args(["--name", name, "--registry", registry]);
+        command.args(["--registry-address", address]);
+        if !authority.is_empty() {
+            command.args(["--registry-ca", authority]);
+        }
+        command
+    }
 }
 
 /// A certificate for this machine, and its key, as two files in `folder`; it is its own authority.

@@ -159,7 +159,13 @@ impl Server {
 
     /// Runs `command`, which is a `shippy serve` in whatever wrapping, and waits until it is ready. Its standard error
     /// is kept in `folder`.
-    pub(crate) fn spawn(mut command: Command, folder: &Path) -> Self {
+    pub(crate) fn spawn(command: Command, folder: &Path) -> Self {
+        let started = Self::try_spawn(command, folder);
+        started.unwrap_or_else(|ended| panic!("it did not become ready: {ended:#?}"))
+    }
+
+    /// The same of one that may end instead; how it ended.
+    pub(crate) fn try_spawn(mut command: Command, folder: &Path) -> Result<Self, Ran> {
         let log = folder.join("serve.log");
         let log_file = File::options()
             .create(true)
@@ -170,11 +176,15 @@ impl Server {
         let mut child = command
             .spawn()
             .unwrap_or_else(|error| panic!("{command:?}: {error}"));
-        let ready = ready_line(&mut child).unwrap_or_else(|| {
-            let _ = child.kill();
-            let said = std::fs::read_to_string(&log).unwrap_or_default();
-            panic!("{command:?} did not become ready; it said: {said}");
-        });
+        let Some(ready) = ready_line(&mut child) else {
+            let ended = eventually("ready or ended", || child.try_wait().unwrap());
+            return Err(Ran {
+                command: format!("{command:?}"),
+                code: ended.code(),
+                stdout: String::new(),
+                stderr: std::fs::read_to_string(&log).unwrap_or_default(),
+            });
+        };
         let after = |mark| {
             let (_, rest) = ready
                 .split_once(mark)
@@ -185,14 +195,14 @@ impl Server {
                 .trim()
                 .to_owned()
         };
-        Self {
+        Ok(Self {
             child,
             address: after(" on ").parse().unwrap(),
             register: after("register "),
             ready,
             log,
             database: None,
-        }
+        })
     }
 
     /// The database that its register is in, if it is in one: it goes with the last who holds it.

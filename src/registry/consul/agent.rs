@@ -19,7 +19,7 @@ use crate::{
     escape::escape_control,
     registry::{
         RegistryError,
-        access::{Access, Endpoint, Secret},
+        access::{self, Access, Endpoint, Secret},
     },
 };
 
@@ -139,10 +139,7 @@ impl Agent {
                 }
                 Ok(Err(NoAnswer::Passing(reason))) => failures.push(format!("{address}: {reason}")),
                 Ok(Err(NoAnswer::Untrusted(reason))) => {
-                    untrusted.get_or_insert(format!(
-                        "{address}: {reason}; name the authority that its certificate comes from with --registry-ca \
-                         FILE, and the host as that certificate does"
-                    ));
+                    untrusted.get_or_insert(access::untrusted(address, &reason));
                 }
                 Err(_) => failures.push(format!("{address}: no answer within {patience:?}")),
             }

@@ -14,7 +14,7 @@ use super::{
     agent::{ANSWER_TIMEOUT, Agent},
     service,
 };
-use crate::registry::{Instance, RegistryError, kept::spread};
+use crate::registry::{Instance, RegistryError, outage::Outage};
 
 /// How long a query may wait for a change. Consul adds up to a sixteenth of it. It is also how long a search may be blind
 /// to a Consul that was made anew and counts its indices from 1 again: until they reach the one that was seen last.
@@ -22,9 +22,6 @@ const WAIT: Duration = Duration::from_secs(10);
 /// The pause between two queries: a command that has found its server needs no second one, and a service whose checks
 /// change all the time is not asked for all the time.
 const PAUSE: Duration = Duration::from_millis(100);
-/// The pause after a first failure; each later one is twice as long, up to the longest.
-const BACK_OFF: Duration = Duration::from_millis(100);
-const BACK_OFF_MAX: Duration = Duration::from_secs(5);
 
 /// A search under way. Dropping it ends it.
 pub(super) struct Search {
@@ -37,7 +34,7 @@ pub(super) struct Search {
     /// The state that was seen last; 0 before the first.
     index: u64,
     is_first: bool,
-    failures: u32,
+    outage: Outage,
 }
 
 /// Where the passing servers of the service `name` are asked for.
@@ -54,7 +51,7 @@ impl Search {
             known: HashMap::new(),
             index: 0,
             is_first: true,
-            failures: 0,
+            outage: Outage::default(),
         }
     }
 
@@ -64,20 +61,18 @@ impl Search {
             if let Some(instance) = self.ready.pop_front() {
                 return Ok(instance);
             }
-            if self.failures > 0 {
-                let pause = BACK_OFF * 2_u32.pow((self.failures - 1).min(6));
-                sleep(spread(pause.min(BACK_OFF_MAX))).await;
+            if let Some(pause) = self.outage.pause() {
+                sleep(pause).await;
             } else if !self.is_first {
                 sleep(PAUSE).await;
             }
             self.is_first = false;
             match self.ask().await {
-                Ok(()) => self.failures = 0,
+                Ok(()) => self.outage.end(),
                 Err(error) => {
-                    self.failures += 1;
                     // Another agent, or the same one later, may count otherwise.
                     self.index = 0;
-                    if self.failures == 1 {
+                    if self.outage.note() {
                         return Err(error);
                     }
                 }

@@ -262,9 +262,7 @@ impl Cluster {
             let reason = chain(&error);
             // rustls begins so whatever is wrong with one (`rustls::Error`'s text).
             if reason.contains("invalid peer certificate") {
-                let advice = "name the authority that its certificate comes from with --registry-ca FILE, and the \
-                              host as that certificate does";
-                Failure::Refused(format!("{}: {reason}; {advice}", member.address))
+                Failure::Refused(access::untrusted(&member.address, &reason))
             } else {
                 Failure::Away(member.reason(reason))
             }

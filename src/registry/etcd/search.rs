@@ -17,13 +17,10 @@ use super::{
     proto::{Event, RangeRequest, RangeResponse, event::EventType},
     watch::{Change, Watch},
 };
-use crate::registry::{Instance, RegistryError, kept::spread};
+use crate::registry::{Instance, RegistryError, outage::Outage};
 
 /// How long after the keys were read the watch begins: a command that has found its server needs none.
 const WATCH_AFTER: Duration = Duration::from_millis(100);
-/// The pause after a first failure; each later one is twice as long, up to the longest.
-const BACK_OFF: Duration = Duration::from_millis(100);
-const BACK_OFF_MAX: Duration = Duration::from_secs(5);
 
 /// A search under way. Dropping it ends it.
 pub(super) struct Search {
@@ -34,7 +31,7 @@ pub(super) struct Search {
     /// What was told, by its key.
     known: HashMap<Vec<u8>, Vec<Instance>>,
     stage: Stage,
-    failures: u32,
+    outage: Outage,
 }
 
 enum Stage {
@@ -54,7 +51,7 @@ impl Search {
             ready: VecDeque::new(),
             known: HashMap::new(),
             stage: Stage::Read,
-            failures: 0,
+            outage: Outage::default(),
         }
     }
 
@@ -64,15 +61,13 @@ impl Search {
             if let Some(instance) = self.ready.pop_front() {
                 return Ok(instance);
             }
-            if self.failures > 0 {
-                let pause = BACK_OFF * 2_u32.pow((self.failures - 1).min(6));
-                sleep(spread(pause.min(BACK_OFF_MAX))).await;
+            if let Some(pause) = self.outage.pause() {
+                sleep(pause).await;
             }
             match self.advance().await {
-                Ok(()) => self.failures = 0,
+                Ok(()) => self.outage.end(),
                 Err(failure) => {
-                    self.failures += 1;
-                    if self.failures == 1 {
+                    if self.outage.note() {
                         return Err(self.cluster.error(failure));
                     }
                 }

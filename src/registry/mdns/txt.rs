@@ -13,7 +13,10 @@
 
 use std::net::SocketAddr;
 
-use crate::registry::{Instance, Kind};
+use crate::registry::{
+    Instance, Kind,
+    words::{is_register, is_token, parse_tls, tls_word},
+};
 
 /// The layout's version.
 const LAYOUT: &str = "1";
@@ -58,7 +61,7 @@ impl Record {
             ("version", &instance.version),
             ("register", &instance.register),
         ] {
-            if !is_token(value) {
+            if !is_token(value, TOKEN_MAX) {
                 return Err(Unfit {
                     key,
                     value: value.clone(),
@@ -93,7 +96,7 @@ impl Record {
             ("version", self.version.clone()),
             ("register", self.register.clone()),
             ("kind", self.kind.as_str().to_owned()),
-            ("tls", if self.tls { "1" } else { "0" }.to_owned()),
+            ("tls", tls_word(self.tls).to_owned()),
         ];
         if !self.spelled_out.is_empty() {
             let addresses: Vec<String> =
@@ -114,30 +117,19 @@ impl Record {
             let (_, value) = named.next()?;
             std::str::from_utf8((*value)?).ok()
         };
-        let token = |key: &str| text(key).filter(|value| is_token(value)).map(str::to_owned);
-        // People are shown this one to paste it into a command line.
-        let is_register = |id: &String| {
-            id.bytes()
-                .all(|byte| byte.is_ascii_hexdigit() || byte == b'-')
-        };
+        let token = |key: &str| text(key).filter(|value| is_token(value, TOKEN_MAX));
         if text("txtvers")? != LAYOUT {
             return None;
         }
         Some(Self {
-            id: token("id")?,
+            id: token("id")?.to_owned(),
             service: text("service").filter(|name| is_service(name))?.to_owned(),
-            version: token("version")?,
-            register: token("register").filter(is_register)?,
-            kind: match text("kind")? {
-                "single" => Kind::Single,
-                "shared" => Kind::Shared,
-                _ => return None,
-            },
-            tls: match text("tls")? {
-                "1" => true,
-                "0" => false,
-                _ => return None,
-            },
+            version: token("version")?.to_owned(),
+            register: text("register")
+                .filter(|id| is_register(id, TOKEN_MAX))?
+                .to_owned(),
+            kind: Kind::parse(text("kind")?)?,
+            tls: parse_tls(text("tls")?)?,
             spelled_out: match text("address") {
                 Some(list) => spelled_out(list)?,
                 None => Vec::new(),
@@ -157,10 +149,6 @@ fn spelled_out(list: &str) -> Option<Vec<SocketAddr>> {
         .take(SPELLED_OUT_MAX)
         .map(|address| address.parse().ok().filter(goes_anywhere))
         .collect()
-}
-
-fn is_token(value: &str) -> bool {
-    (1..=TOKEN_MAX).contains(&value.len()) && value.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 fn is_service(value: &str) -> bool {

@@ -79,15 +79,23 @@ pub(super) fn open(path: &Path) -> Result<Opened, OpenError> {
         None => lock(&path, File::options().write(true).create(true))?
             .ok_or_else(|| folder_error(&path, ErrorKind::NotFound.into()))?,
     };
-    prepare(&mut connection)
-        .map_err(|error| open_error(&path, error))
-        .map(|(register, last_sequence)| Opened {
-            connection,
-            lock,
-            path,
-            register,
-            last_sequence,
-        })
+    let prepared = prepare(&mut connection);
+    let (register, last_sequence) = prepared.map_err(|error| open_error(&path, error))?;
+    sync_names(&path).map_err(|error| folder_error(&path, error))?;
+    Ok(Opened {
+        connection,
+        lock,
+        path,
+        register,
+        last_sequence,
+    })
+}
+
+/// Makes sure that the names of the register at `path` and of its log are on the disk: SQLite does so too, but goes on
+/// where that fails, and what is in a file without a name is lost with the power.
+fn sync_names(path: &Path) -> std::io::Result<()> {
+    path.parent()
+        .map_or(Ok(()), |folder| File::open(folder)?.sync_all())
 }
 
 /// Makes the folder and resolves links, so that two names of one file meet at one lock.
@@ -116,7 +124,7 @@ fn resolve(path: &Path) -> Result<PathBuf, OpenError> {
     }
 }
 
-/// Makes `folder` and those above it where they are missing, durably: SQLite sees to the folder's own entries only.
+/// Makes `folder` and those above it where they are missing, durably.
 fn make_folder(folder: &Path) -> std::io::Result<()> {
     if folder.is_dir() {
         return Ok(());
@@ -207,10 +215,18 @@ fn check_identity(connection: &Connection, path: &Path) -> Result<(), OpenError>
     }
 }
 
+/// Lets the database keep a write-ahead log; the journal mode that it has then.
+fn keep_log(connection: &Connection) -> rusqlite::Result<String> {
+    let mut set = connection.prepare("PRAGMA journal_mode = wal")?;
+    // All rows are asked for, although there is one: SQLite gives it before it commits what it says, and tells only
+    // whoever asks for the next that this has failed.
+    let modes: Vec<String> = (set.query_map([], |row| row.get(0))?).collect::<Result<_, _>>()?;
+    Ok(modes.into_iter().next().unwrap_or_default())
+}
+
 /// Sets the connection up and makes what is missing; the register's id and its last sequence number.
 fn prepare(connection: &mut Connection) -> rusqlite::Result<(String, u64)> {
-    let journal: String =
-        connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))?;
+    let journal = keep_log(connection)?;
     if journal != "wal" {
         return Err(rusqlite::Error::SqliteFailure(
             rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CANTOPEN),

@@ -98,6 +98,7 @@ fn wrong_usage_is_told_on_standard_error_and_ends_with_2() {
         (&["serve", "--address", "50051"], "HOST:PORT"),
         (&["serve", "--address", "1.2.3.4:70000"], "65535"),
         (&["serve", "--store", "mysql://x"], "sqlite:PATH"),
+        (&["serve", "--store", "sqlite:"], "names no file"),
         (
             &["serve", "--lan", "--address", ":1"],
             "--lan and --address",

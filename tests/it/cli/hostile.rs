@@ -1,6 +1,6 @@
-//! What a server that means harm can do to the terminal of those who ask it: nothing.
+//! What a server that means harm can do to the terminal of those who ask it: nothing; and what one that is slow does.
 
-use std::{pin::Pin, process::Command};
+use std::{pin::Pin, process::Command, time::Duration};
 
 use axum::{Router, response::Response as HttpResponse};
 use bytes::Bytes;
@@ -32,6 +32,8 @@ struct Impostor {
     /// How it answers lists; `Ok` lists something.
     list: Code,
     create: Code,
+    /// How long it takes to answer a create.
+    delay: Duration,
 }
 
 #[tonic::async_trait]
@@ -44,6 +46,7 @@ impl ShippingService for Impostor {
         &self,
         _: Request<Consignment>,
     ) -> Result<Response<proto::Response>, Status> {
+        tokio::time::sleep(self.delay).await;
         Err(Status::new(self.create, EVIL))
     }
 
@@ -51,6 +54,7 @@ impl ShippingService for Impostor {
         &self,
         _: Request<Streaming<CreateChunk>>,
     ) -> Result<Response<Self::CreateConsignmentsStream>, Status> {
+        tokio::time::sleep(self.delay).await;
         Err(Status::new(self.create, EVIL))
     }
 
@@ -152,6 +156,7 @@ async fn what_a_server_refuses_with_is_one_line_without_control_characters() {
         let impostor = Impostor {
             list: code,
             create: code,
+            delay: Duration::ZERO,
         };
         let address = start(impostor).await;
         for args in [&["list"][..], &["create", "consignment.json"]] {
@@ -165,11 +170,25 @@ async fn what_a_server_refuses_with_is_one_line_without_control_characters() {
 }
 
 #[tokio::test]
+async fn a_server_that_is_slower_than_a_first_attempt_waits_is_heard_in_the_end() {
+    let home = folder();
+    let impostor = Impostor {
+        list: Code::Ok,
+        create: Code::InvalidArgument,
+        delay: Duration::from_millis(1_500),
+    };
+    let address = start(impostor).await;
+    let create = ["create", "consignment.json", "--timeout", "60s"];
+    ran(ask(home.path(), &address, &create)).await.exits(4);
+}
+
+#[tokio::test]
 async fn what_a_server_lists_is_harmless_in_every_format() {
     let home = folder();
     let impostor = Impostor {
         list: Code::Ok,
         create: Code::Ok,
+        delay: Duration::ZERO,
     };
     let address = start(impostor).await;
     for (format, lines) in [("table", 2), ("ndjson", 1)] {

@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// Every variable that is a setting of some command.
-const SETTINGS: [&str; 18] = [
+const SETTINGS: [&str; 19] = [
     "MICRO_SERVER_NAME",
     "MICRO_SERVER_VERSION",
     "MICRO_SERVER_ID",
@@ -20,6 +20,7 @@ const SETTINGS: [&str; 18] = [
     "MICRO_REGISTER_TTL",
     "MICRO_REGISTER_INTERVAL",
     "SHIPPY_STORE",
+    "SHIPPY_STORE_FILE",
     "SHIPPY_SERVER",
     "SHIPPY_REGISTER",
     "SHIPPY_REGISTRY_CA",
@@ -143,14 +144,18 @@ fn a_setting_that_cannot_be_used_is_named_with_what_can() {
         (
             "MICRO_REGISTRY",
             "zookeeper",
-            vec!["zookeeper", "--registry", "mdns"],
+            vec!["zookeeper", "--registry", "mdns", "variable MICRO_REGISTRY"],
         ),
         (
             "MICRO_SERVER_ADDRESS",
             "50051",
-            vec!["50051", "--address", "HOST:PORT"],
+            vec!["50051", "variable MICRO_SERVER_ADDRESS", "HOST:PORT"],
         ),
-        ("MICRO_SERVER_NAME", "a b", vec!["a b", "--name"]),
+        (
+            "MICRO_SERVER_NAME",
+            "a b",
+            vec!["a b", "--name", "variable MICRO_SERVER_NAME"],
+        ),
         (
             "SHIPPY_STORE",
             "mysql://ann:secret@depot/x",
@@ -167,6 +172,28 @@ fn a_setting_that_cannot_be_used_is_named_with_what_can() {
         let ran = run_to_end(shippy(home.path()).arg("serve").env(setting, value)).exits(2);
         let ran = ran.says(&said);
         assert!(!ran.stderr.contains("secret"), "{ran:#?}");
+    }
+}
+
+#[test]
+fn a_clients_setting_that_cannot_be_used_is_named_too() {
+    let home = folder();
+    for args in [&["create", "x.json"][..], &["list"], &["health"]] {
+        let mut command = shippy(home.path());
+        run(command.args(args).env("SHIPPY_TIMEOUT", "soon"))
+            .exits(2)
+            .says(&["soon", "--timeout", "variable SHIPPY_TIMEOUT"]);
+    }
+}
+
+#[test]
+fn what_is_typed_wrongly_is_not_put_down_to_a_variable() {
+    let home = folder();
+    for typed in [&["--timeout", "soon"][..], &["--timeout=soon"]] {
+        let mut command = shippy(home.path());
+        command.arg("list").args(typed).env("SHIPPY_TIMEOUT", "5s");
+        let ran = run(&mut command).exits(2).says(&["soon", "--timeout"]);
+        assert!(!ran.stderr.contains("SHIPPY_TIMEOUT"), "{ran:#?}");
     }
 }
 

@@ -236,17 +236,7 @@ fn tls_is_spoken_to_whom_the_authority_vouches_for() {
     let consul = Consul::start_with(&json!({
         "cert_file": trusted, "key_file": key, "ports": {"https": port},
     }));
-    let command = |args: &[&str], authority: &str, address: &str| {
-        let mut command = shippy(home.path());
-        command
-            .args(args)
-            .args(["--name", &name, "--registry", "consul"]);
-        command.args(["--registry-address", address]);
-        if !authority.is_empty() {
-            command.args(["--registry-ca", authority]);
-        }
-        command
-    };
+    let command = super::command(home.path(), "consul", &name);
     let list = ["list", "--timeout", "1s"];
     let address = format!("https://{secure}");
     let serve = ["serve", "--store", "memory:"];

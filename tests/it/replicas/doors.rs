@@ -297,6 +297,8 @@ async fn commands_go_on_with_another_server() {
     let asking = |args: &[&str]| {
         let mut command = shippy(home.path());
         command.args(args).args(["--server", &servers]);
+        // What a machine that is busy with other tests may need; a door that is stuck is left long before.
+        command.args(["--timeout", "60s"]);
         Printing::start(&mut command)
     };
     let follow = asking(&["list", "--follow", "-o", "ndjson"]);

@@ -11,6 +11,8 @@ use tokio::{
     sync::watch,
 };
 
+use crate::support::free_address;
+
 /// What becomes of connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Door {
@@ -30,7 +32,8 @@ pub(super) struct Proxy {
 
 impl Proxy {
     pub(super) async fn before(server: SocketAddr) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        // While it is shut nobody else is to get the port.
+        let listener = TcpListener::bind(free_address()).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (door, opened) = watch::channel(Door::Open);
         tokio::spawn(serve(listener, server, opened));

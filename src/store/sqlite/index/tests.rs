@@ -111,6 +111,14 @@ impl Subject {
         });
     }
 
+    /// Takes in `count` more and indexes them, finds all, and closes.
+    async fn goes_on(mut self, count: usize) {
+        self.fill(count).await;
+        self.catch_up();
+        self.check_all().await;
+        self.close().await;
+    }
+
     async fn close(self) -> TempDir {
         self.store.close().await;
         self.home

@@ -3,7 +3,8 @@
 use std::{path::Path, process::Command};
 
 use super::{
-    super::certificate, Etcd, Server, Service as _, eventually, folder, own_name, run, shippy,
+    super::{certificate, command},
+    Etcd, Server, Service as _, eventually, folder, own_name, run, shippy,
 };
 use crate::support::free_address;
 
@@ -133,17 +134,7 @@ fn tls_is_spoken_to_whom_the_authority_vouches_for() {
     let [other, _] = certificate(home.path(), "other");
     let etcd = Etcd::start_with_tls(trusted.clone(), key);
     let address = format!("https://{}", etcd.addresses());
-    let command = |args: &[&str], authority: &str, address: &str| {
-        let mut command = shippy(home.path());
-        command
-            .args(args)
-            .args(["--name", &name, "--registry", "etcd"]);
-        command.args(["--registry-address", address]);
-        if !authority.is_empty() {
-            command.args(["--registry-ca", authority]);
-        }
-        command
-    };
+    let command = command(home.path(), "etcd", &name);
     let list = ["list", "--timeout", "1s"];
     let serve = ["serve", "--store", "memory:"];
     let server = Server::spawn(command(&serve, &trusted, &address), home.path());

@@ -245,7 +245,7 @@ async fn an_index_that_is_removed_while_it_is_served_is_made_again() {
 
 #[tokio::test]
 async fn an_index_that_a_scan_finds_damaged_is_made_again() {
-    let mut subject = indexed(100).await.reopened_after(|_| ()).await;
+    let subject = indexed(100).await.reopened_after(|_| ()).await;
     let direct = Connection::open(subject.index()).unwrap();
     let damage = "UPDATE block SET postings = CAST(randomblob(20) AS BLOB)";
     direct.execute(damage, []).unwrap();
@@ -254,10 +254,7 @@ async fn an_index_that_a_scan_finds_damaged_is_made_again() {
     subject.check_all().await;
     let is_sound = || answers_for(&subject, 3) == Some(20);
     eventually("a sound index", is_sound);
-    subject.fill(10).await;
-    subject.catch_up();
-    subject.check_all().await;
-    subject.close().await;
+    subject.goes_on(10).await;
 }
 
 /// How many of the folded consignments the file says are on vessel `number`.
@@ -311,17 +308,14 @@ async fn a_page_looks_at_so_many_segments_and_says_how_far_it_came() {
 
 #[tokio::test]
 async fn a_block_is_not_taken_for_one_that_was_lost() {
-    let mut subject = indexed(6 * ROWS as usize)
+    let subject = indexed(6 * ROWS as usize)
         .await
         .reopened_after(|home| {
             let direct = Connection::open(home.join("register.db.index")).unwrap();
             direct.execute("DELETE FROM block", []).unwrap();
         })
         .await;
-    subject.fill(7 * ROWS as usize).await;
-    subject.catch_up();
-    subject.check_all().await;
-    subject.close().await;
+    subject.goes_on(7 * ROWS as usize).await;
 }
 
 #[tokio::test]
@@ -347,7 +341,7 @@ async fn an_index_that_is_distrusted_while_it_folds_goes_on() {
 
 #[tokio::test]
 async fn an_index_that_a_fold_finds_damaged_is_made_anew() {
-    let mut subject = indexed(6 * ROWS as usize)
+    let subject = indexed(6 * ROWS as usize)
         .await
         .reopened_after(|home| {
             let index = home.join("register.db.index");
@@ -356,10 +350,7 @@ async fn an_index_that_a_fold_finds_damaged_is_made_anew() {
             index.write_all_at(&[1], 2 * 4_096 + 2).unwrap();
         })
         .await;
-    subject.fill(7 * ROWS as usize).await;
-    subject.catch_up();
-    subject.check_all().await;
-    subject.close().await;
+    subject.goes_on(7 * ROWS as usize).await;
 }
 
 #[test]
