@@ -4,7 +4,7 @@ CARGO ?= cargo
 DOCKER ?= docker
 IMAGE ?= shippy
 
-.PHONY: demo test build run image bench bench-full ci clean
+.PHONY: demo test build run image bench bench-full fuzz ci clean
 
 # Builds, and shows the main job live: serve, create, list, a killed server, nothing lost.
 demo:
@@ -34,6 +34,10 @@ bench-full: COMPARE = --full
 bench bench-full:
 	$(CARGO) bench --locked --bench figures
 	$(CARGO) bench --locked --bench compare -- $(COMPARE) $(if $(MARKDOWN),--markdown $(abspath $(MARKDOWN)))
+
+# Looks for input that breaks something, for a minute in each place where input comes in. Needs a C++ compiler.
+fuzz:
+	.ci/fuzz
 
 # Everything, with the services, containers and network namespaces that some tests need. Installs what it needs.
 ci:

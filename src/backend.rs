@@ -45,7 +45,8 @@ impl FromStr for StoreUrl {
     fn from_str(text: &str) -> Result<Self, String> {
         match text.split_once(':') {
             Some(("memory", "")) => Ok(Self::Memory),
-            Some(("sqlite", "")) => {
+            // SQLite would take no name at all for a file that is gone when it is closed.
+            Some(("sqlite", "" | "//")) => {
                 Err("it names no file: write sqlite:PATH or sqlite:FOLDER/".into())
             }
             Some(("sqlite", path)) => {
@@ -218,7 +219,14 @@ mod tests {
         let postgres: StoreUrl = "postgresql://ann:secret@db/depot".parse().unwrap();
         assert!(postgres.has_password());
         assert_eq!(postgres.to_string(), "postgres://ann@db/depot");
-        for text in ["", "depot.db", "sqlite:", "memory:x", "mysql://x"] {
+        for text in [
+            "",
+            "depot.db",
+            "sqlite:",
+            "sqlite://",
+            "memory:x",
+            "mysql://x",
+        ] {
             assert!(text.parse::<StoreUrl>().is_err(), "{text:?} was taken");
         }
     }

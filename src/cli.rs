@@ -25,6 +25,8 @@ mod connect;
 mod create;
 mod exit;
 mod figures;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod health;
 pub mod input;
 mod interrupt;

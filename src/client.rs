@@ -25,6 +25,8 @@ use crate::{
 mod connection;
 mod error;
 mod find;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod identify;
 mod listing;
 mod load;

@@ -8,6 +8,9 @@ pub mod cli;
 pub mod client;
 pub mod consignment;
 pub mod escape;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzz;
 pub mod proto;
 pub mod registry;
 pub mod server;

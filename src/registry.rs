@@ -7,6 +7,8 @@ pub mod access;
 pub mod consul;
 pub mod etcd;
 pub mod fixed;
+#[cfg(any(test, fuzzing))]
+mod fuzz;
 mod kept;
 pub mod mdns;
 mod metadata;

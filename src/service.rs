@@ -17,6 +17,8 @@ use crate::{
     store::{Filter, NewConsignment, Outcome, Scan, Store, StoreError},
 };
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod load;
 mod pages;
 mod statuses;

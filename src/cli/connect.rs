@@ -76,7 +76,7 @@ pub(super) fn parse_host(text: &str) -> Result<Address, String> {
     Ok(address)
 }
 
-fn parse_server(text: &str) -> Result<String, String> {
+pub(super) fn parse_server(text: &str) -> Result<String, String> {
     let address = parse_host(text)?;
     if address.port == 0 {
         return Err("port 0 is none that a server can be reached at".into());
@@ -84,7 +84,7 @@ fn parse_server(text: &str) -> Result<String, String> {
     Ok(address.to_string())
 }
 
-fn parse_register(text: &str) -> Result<String, String> {
+pub(super) fn parse_register(text: &str) -> Result<String, String> {
     let is_plain = |char: char| char.is_ascii_hexdigit() || char == '-';
     if text.is_empty() || !text.chars().all(is_plain) {
         return Err("a register's id is a UUID, as `shippy serve` prints it".into());
@@ -93,7 +93,7 @@ fn parse_register(text: &str) -> Result<String, String> {
 }
 
 /// `500ms`, `5s` or `2m`; a plain number is seconds.
-fn parse_duration(text: &str) -> Result<Duration, String> {
+pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
     let (number, unit) = text.split_at(
         text.find(|char: char| char.is_alphabetic())
             .unwrap_or(text.len()),

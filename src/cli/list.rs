@@ -88,7 +88,7 @@ impl std::fmt::Display for Cut {
 /// What is said of a standard output that takes nothing, as on a full disk.
 const UNPRINTED: &str = "could not print";
 
-fn parse_id(text: &str) -> Result<String, String> {
+pub(super) fn parse_id(text: &str) -> Result<String, String> {
     if text.is_empty() {
         return Err("an id is not empty".into());
     }
@@ -96,7 +96,7 @@ fn parse_id(text: &str) -> Result<String, String> {
 }
 
 /// A time as RFC 3339 has it, or how long ago it was.
-fn parse_time(text: &str) -> Result<Timestamp, String> {
+pub(super) fn parse_time(text: &str) -> Result<Timestamp, String> {
     let ago = text
         .char_indices()
         .next_back()

@@ -22,6 +22,8 @@ use super::{
 
 mod agent;
 mod checks;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod http;
 mod search;
 mod service;

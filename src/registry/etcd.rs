@@ -22,6 +22,8 @@ use super::{
 };
 
 mod cluster;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod lease;
 mod node;
 mod proto;

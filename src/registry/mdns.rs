@@ -23,6 +23,8 @@ mod announce;
 mod browse;
 mod daemon;
 mod found;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod interfaces;
 mod message;
 mod offer;

@@ -37,6 +37,8 @@ mod commit;
 mod connect;
 mod failure;
 mod follow;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod health;
 mod password;
 mod readers;

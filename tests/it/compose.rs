@@ -87,3 +87,13 @@ fn compose_serves_one_register_from_three_servers_any_of_which_may_die() {
     let logs = project.compose(&["logs", "server-3"]).exits(0);
     assert!(!logs.stdout.contains("a secret"), "{logs:#?}");
 }
+
+#[test]
+#[ignore = "needs Compose"]
+fn compose_has_no_password_of_its_own() {
+    let name = format!("shippy-test-{}", Uuid::now_v7());
+    let mut config = Project { name }.command(&["config"]);
+    let refused = run(config.env_remove("POSTGRES_PASSWORD"));
+    assert_ne!(refused.code, Some(0), "{refused:#?}");
+    refused.says(&["POSTGRES_PASSWORD", "set a password"]);
+}

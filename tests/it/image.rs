@@ -164,25 +164,54 @@ fn image_is_unhealthy_where_nothing_serves() {
     server.becomes("unhealthy");
 }
 
+/// What takes from a container all that it need not have.
+const LOCKED: [&str; 3] = [
+    "--read-only",
+    "--cap-drop=ALL",
+    "--security-opt=no-new-privileges",
+];
+
 #[test]
 #[ignore = "needs docker"]
 fn image_serves_as_nobody_on_a_read_only_system() {
     let (network, volume) = (Network::new(), Volume::new());
     let at = volume.at(Path::new("/data"));
-    let on_network = ["--network", &network.name];
-    let locked = [
-        "--read-only",
-        "--cap-drop=ALL",
-        "--security-opt=no-new-privileges",
-    ];
-    let locked = [&on_network[..], &locked].concat();
+    let locked = [&["--network", &network.name], &LOCKED[..]].concat();
     let server = Container::serve(&[&locked[..], &["--volume", &at]].concat(), &[]);
-    let owner = server.exec(&["stat", "-c", "%u", "/proc/1"]).exits(0);
-    assert_ne!(owner.stdout.trim(), "0");
+    let status = server.exec(&["cat", "/proc/1/status"]).exits(0).stdout;
+    for line in [
+        "Uid:\t10001\t10001\t10001\t10001",
+        "Gid:\t10001\t10001\t10001\t10001",
+        // Neither has it any capability nor can it come by one.
+        "CapEff:\t0000000000000000",
+        "CapPrm:\t0000000000000000",
+        "CapBnd:\t0000000000000000",
+        "NoNewPrivs:\t1",
+    ] {
+        assert!(status.lines().any(|is| is == line), "{line:?}: {status}");
+    }
     server.exec(&["touch", "/shippy/x"]).exits(1);
 
     let created = shippy(&locked, &["create", "consignment.json"]).exits(0);
     let listed = only(&shippy(&locked, &["list", "-o", "ndjson"]).exits(0));
     assert_eq!(listed.id, created.stdout.trim());
     assert_eq!(server.stop().0, "0");
+}
+
+#[test]
+#[ignore = "needs docker"]
+fn image_serves_as_whatever_user_it_is_given() {
+    let network = Network::new();
+    let locked = [
+        &["--network", &network.name, "--user=4242:4242"],
+        &LOCKED[..],
+    ]
+    .concat();
+    let data = ["--tmpfs=/data:uid=4242,gid=4242,mode=0700"];
+    let server = Container::serve(&[&locked[..], &data].concat(), &[]);
+    let owner = server.exec(&["stat", "-c", "%u", "/data/go.micro.srv.consignment.db"]);
+    assert_eq!(owner.exits(0).stdout.trim(), "4242");
+    let created = shippy(&locked, &["create", "consignment.json"]).exits(0);
+    let listed = only(&shippy(&locked, &["list", "-o", "ndjson"]).exits(0));
+    assert_eq!(listed.id, created.stdout.trim());
 }

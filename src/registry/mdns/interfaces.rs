@@ -104,7 +104,7 @@ pub(super) fn links(reach: Reach) -> Vec<Link> {
     links
 }
 
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 pub(super) fn link(index: u32, loopback: bool, networks: &[(Ipv4Addr, u8)]) -> Link {
     let addresses = networks.iter().map(|&(ip, prefixlen)| {
         let netmask = u32::MAX.checked_shl(u32::from(32 - prefixlen)).unwrap_or(0);

@@ -138,11 +138,16 @@ impl Record {
     }
 }
 
-/// Reads the value of `address`; `None` when any of it is not an IP address with a port.
+/// Reads the value of `address`; `None` when any of it is not an IP address with a port. A scope (`[fe80::1%2]:443`)
+/// would be an interface of the one who wrote it.
 fn spelled_out(list: &str) -> Option<Vec<SocketAddr>> {
+    let goes_anywhere = |address: &SocketAddr| match address {
+        SocketAddr::V4(_) => true,
+        SocketAddr::V6(v6) => v6.scope_id() == 0,
+    };
     list.split(',')
         .take(SPELLED_OUT_MAX)
-        .map(|address| address.parse().ok())
+        .map(|address| address.parse().ok().filter(goes_anywhere))
         .collect()
 }
 
@@ -219,6 +224,7 @@ mod tests {
             ("kind", "double".to_owned()),
             ("tls", "maybe".to_owned()),
             ("address", "depot.example:443".to_owned()),
+            ("address", "[2001:db8::7%2]:443".to_owned()),
         ] {
             let mut pairs = Record::new(&instance(), &[]).unwrap().pairs();
             pairs.retain(|(name, _)| *name != key);

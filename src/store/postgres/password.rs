@@ -55,7 +55,7 @@ fn read(path: &Path) -> Option<String> {
 }
 
 /// The first line of `text` that fits, `host:port:database:user:password`, counts.
-fn in_text(text: &str, wanted: For<'_>) -> Option<String> {
+pub(super) fn in_text(text: &str, wanted: For<'_>) -> Option<String> {
     let port = wanted.port.to_string();
     text.lines()
         .filter(|line| !line.starts_with('#'))
