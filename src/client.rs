@@ -248,6 +248,7 @@ impl Client {
     ) -> Result<Option<Response<T>>, ClientError> {
         let mut unfit = None;
         let mut may_do = false;
+        let has_time = Instant::now() + ATTEMPT <= time.deadline;
         let mut opening = Opening::new(candidates, self.wanted(), time.deadline);
         while let Some(Opened { address, result }) = opening.next().await {
             let answer = match result {
@@ -272,7 +273,10 @@ impl Client {
             };
             tracing::debug!("no answer: {failure}");
             self.servers.note_failure(&address);
-            failures.push(failure);
+            // That a server did not answer in the little time that was left says less than what was told before.
+            if has_time || failures.iter().all(|known| known.address != address) {
+                failures.push(failure);
+            }
         }
         match unfit {
             Some(error) if !may_do => Err(error),

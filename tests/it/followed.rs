@@ -26,7 +26,7 @@ use shippy::{
 use crate::{
     cli::serve_with,
     running::Running,
-    support::{Server, eventually, folder, free_address, own_name, run},
+    support::{Server, eventually_after, folder, free_address, own_name, run},
 };
 
 /// Those who create at the same time, each over a connection of its own.
@@ -82,9 +82,11 @@ impl Follower {
             .filter(|line| (self.is_wanted)(&parse(line)))
             .collect();
         let last = wanted.last().map_or(0, |line| parse(line).sequence);
-        eventually("the follower's last line", || {
-            (self.reached.load(Ordering::Relaxed) >= last).then_some(())
-        });
+        eventually_after(
+            "the follower's last line",
+            || self.reached.load(Ordering::Relaxed),
+            || (self.reached.load(Ordering::Relaxed) >= last).then_some(()),
+        );
         self.running.signal(Signal::INT);
         self.running.end().exits(0);
         let printed = self.printed.join().unwrap();
@@ -100,8 +102,28 @@ fn parse(line: &str) -> Consignment {
     serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}"))
 }
 
-/// Creates one after another until `stop`, whatever happens to the server.
-async fn write(address: &str, number: u64, stop: &AtomicBool) -> u64 {
+/// What the writers are told, and tell.
+#[derive(Default)]
+struct Work {
+    stop: AtomicBool,
+    /// How many consignments they have created.
+    created: AtomicU64,
+}
+
+impl Work {
+    /// Waits until each writer has created some more, on a machine of any speed, so that there are some of every sort.
+    fn await_more(&self) {
+        let enough = self.created.load(Ordering::Relaxed) + 2 * VALUES * WRITERS as u64;
+        eventually_after(
+            "more is created",
+            || self.created.load(Ordering::Relaxed),
+            || (self.created.load(Ordering::Relaxed) >= enough).then_some(()),
+        );
+    }
+}
+
+/// Creates one after another until it is told to stop, whatever happens to the server.
+async fn write(address: &str, number: u64, work: &Work) -> u64 {
     let options = Options {
         name: "any".into(),
         register: None,
@@ -109,7 +131,7 @@ async fn write(address: &str, number: u64, stop: &AtomicBool) -> u64 {
     };
     let mut client = Client::new(backend::fixed(vec![address.to_owned()]), options);
     let mut created = 0;
-    while !stop.load(Ordering::Relaxed) {
+    while !work.stop.load(Ordering::Relaxed) {
         let kind = (number + created) % VALUES;
         let consignment = Consignment {
             id: new_id(),
@@ -122,16 +144,17 @@ async fn write(address: &str, number: u64, stop: &AtomicBool) -> u64 {
         };
         client.create(&consignment).await.unwrap();
         created += 1;
+        work.created.fetch_add(1, Ordering::Relaxed);
     }
     created
 }
 
-/// All writers at work, until `stop`; how many they have created.
-fn write_all(address: String, stop: Arc<AtomicBool>) -> JoinHandle<u64> {
+/// All writers at work; how many they have created.
+fn write_all(address: String, work: Arc<Work>) -> JoinHandle<u64> {
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     let runtime = runtime.enable_all().build().unwrap();
     thread::spawn(move || {
-        let writers = (0..WRITERS as u64).map(|number| write(&address, number, &stop));
+        let writers = (0..WRITERS as u64).map(|number| write(&address, number, &work));
         runtime.block_on(join_all(writers)).into_iter().sum()
     })
 }
@@ -146,8 +169,12 @@ fn followers_miss_nothing_and_repeat_nothing() {
     let address = free_address();
     let restart = || serve_with(home.path(), &name, &["--address", &address]);
     let mut server = restart();
-    let stop = Arc::new(AtomicBool::new(false));
-    let writers = write_all(address.clone(), Arc::clone(&stop));
+    let work = Arc::new(Work::default());
+    let writers = write_all(address.clone(), Arc::clone(&work));
+    let pass = || {
+        thread::sleep(phase);
+        work.await_more();
+    };
     let follow = |server: &Server, args: &[&str], is_wanted| {
         Follower::start(home.path(), server, args, is_wanted)
     };
@@ -157,7 +184,7 @@ fn followers_miss_nothing_and_repeat_nothing() {
             one.vessel_id == "vessel-3"
         }),
     ];
-    thread::sleep(phase);
+    pass();
     server.kill();
     server = restart();
     // One that begins when much is there already, and meets two conditions at once.
@@ -165,11 +192,11 @@ fn followers_miss_nothing_and_repeat_nothing() {
     followers.push(follow(&server, &both, |one| {
         one.vessel_id == "vessel-2" && one.containers[0].customer_id == "customer-5"
     }));
-    thread::sleep(phase);
+    pass();
     assert!(server.stop().success());
     server = restart();
-    thread::sleep(phase);
-    stop.store(true, Ordering::Relaxed);
+    pass();
+    work.stop.store(true, Ordering::Relaxed);
     let created = writers.join().unwrap();
 
     let listed = run(&mut server.ask(home.path(), &["list", "-o", "ndjson"])).exits(0);

@@ -88,7 +88,7 @@ fn when_the_register_dies_midway_another_one_gets_nothing() {
     let [(a, a_home), (b, b_home)] = two(&home);
     let path = file(home.path(), "many.ndjson", many(30_000, 0));
     let mut command = a.ask(home.path(), &["create", &path]);
-    command.args(["--server", &b.address.to_string()]);
+    command.args(["--server", &b.address.to_string(), "--timeout", "15s"]);
     let (ran, printed) = after_first_line(&mut command, || a.kill());
     let ran = ran.exits(3);
     ran.says(&[
@@ -120,7 +120,7 @@ fn when_the_register_dies_midway_a_list_does_not_go_on_with_another_one() {
     );
     run(&mut b.ask(&b_home, &["create", &other])).exits(0);
     let mut command = a.ask(home.path(), &["list", "-o", "ndjson"]);
-    command.args(["--server", &b.address.to_string()]);
+    command.args(["--server", &b.address.to_string(), "--timeout", "15s"]);
     let (ran, printed) = after_first_line(&mut command, || a.kill());
     ran.exits(3).says(&["another register"]);
     assert!(printed.len() < 60);
