@@ -13,6 +13,7 @@ use crate::{
     registry::{Registry, access::Tenure},
 };
 
+mod certs;
 mod connect;
 mod create;
 mod exit;
@@ -23,8 +24,11 @@ mod interrupt;
 mod list;
 mod logs;
 pub mod output;
+mod security;
 mod serve;
+mod shell;
 mod tenure;
+mod token;
 
 pub use exit::Exit;
 
@@ -74,6 +78,8 @@ enum Command {
     Create(create::CreateArgs),
     List(list::ListArgs),
     Health(health::HealthArgs),
+    Token(token::TokenArgs),
+    Certs(certs::CertsArgs),
 }
 
 /// Which service, and where servers and clients meet.
@@ -205,6 +211,8 @@ impl Command {
                 }
             }
             Self::Health(args) => interrupt::or_interrupted(args.run()).await,
+            Self::Token(args) => args.run(),
+            Self::Certs(args) => args.run(),
         }
     }
 }

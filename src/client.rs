@@ -10,26 +10,32 @@ use tonic::{Response, Status};
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
 use self::{
+    attempt::Attempt,
     connection::{Candidate, Connection, Service},
     find::Wanted,
     opening::{Opened, Opening},
     servers::Servers,
+    tls::Tls,
 };
 use crate::{
     proto::{
         self, Consignment, CreateChunk, ListRequest, shipping_service_client::ShippingServiceClient,
     },
-    registry::Registry,
+    registry::{Registry, access::Secret},
 };
 
+mod attempt;
 mod connection;
+mod dialer;
 mod error;
 mod find;
 mod identify;
 mod listing;
 mod load;
+mod mismatch;
 mod opening;
 mod servers;
+pub mod tls;
 
 pub use error::{ClientError, Failure};
 use listing::FOLLOW_PATIENCE;
@@ -58,6 +64,13 @@ pub struct Options {
     pub register: Option<String>,
     /// For finding and one answer together; in a stream, for the next sign of progress.
     pub timeout: Duration,
+    /// How to know servers, which speak TLS then; in clear without it.
+    pub tls: Option<Tls>,
+    /// What to prove by that one may do what one asks for. It is sent by TLS, or in clear within this machine to servers
+    /// that are [named](Self::is_named), and else the call fails.
+    pub token: Option<Secret>,
+    /// Whether the caller has named the servers' addresses, so that none was looked up.
+    pub is_named: bool,
 }
 
 /// A client of one register: the first that is asked for something is the only one that ever is. Servers that share it
@@ -65,7 +78,7 @@ pub struct Options {
 /// the others where that one does not answer.
 pub struct Client {
     registry: Arc<dyn Registry>,
-    options: Options,
+    options: Arc<Options>,
     /// The id of the register that this client keeps to, once one was asked for something.
     register: Option<String>,
     connection: Option<Connection>,
@@ -89,7 +102,7 @@ impl Client {
     pub fn new(registry: Arc<dyn Registry>, options: Options) -> Self {
         Self {
             registry,
-            options,
+            options: Arc::new(options),
             register: None,
             connection: None,
             servers: Servers::default(),
@@ -244,7 +257,12 @@ impl Client {
     ) -> Result<Option<Response<T>>, ClientError> {
         let mut unfit = None;
         let mut may_do = false;
-        let mut opening = Opening::new(candidates, self.wanted(), deadline);
+        let mut opening = Opening::new(
+            candidates,
+            self.wanted(),
+            Arc::clone(&self.options),
+            deadline,
+        );
         while let Some(Opened { address, result }) = opening.next().await {
             let answer = match result {
                 Ok(connection) => {
@@ -286,7 +304,8 @@ impl Client {
         let (name, wanted) = (&self.options.name, self.wanted());
         match find::find(&*self.registry, name, &wanted, until).await {
             Ok(found) if self.register.is_none() => {
-                (self.servers).set(identify::identify(found, &wanted, deadline).await);
+                let found = identify::identify(found, &wanted, &self.options, deadline).await;
+                self.servers.set(found);
             }
             Ok(found) => self.servers.set(found),
             Err(ClientError::NoServer { .. } | ClientError::Registry { .. })
@@ -328,6 +347,9 @@ impl Client {
         if let Err(status) = &result
             && error::is_worth_repeating(status)
         {
+            if let Some(mismatch) = connection.mismatch() {
+                return Err(mismatch.into_attempt(&address));
+            }
             return Err(Attempt::next(&address, error::describe(status)));
         }
         if named != self.register {
@@ -346,42 +368,5 @@ impl Client {
         self.servers.note_answer(&address);
         self.connection = Some(connection);
         result.map_err(|status| Attempt::Final(ClientError::from_status(status)))
-    }
-}
-
-/// How an attempt failed.
-enum Attempt {
-    /// Another attempt or another server may do better.
-    Next(Failure),
-    /// This server will not ever do, for this reason; another one may.
-    Never(Failure, ClientError),
-    /// The answer would be the same again.
-    Final(ClientError),
-}
-
-impl Attempt {
-    fn next(address: &str, reason: impl Into<String>) -> Self {
-        Self::Next(Failure {
-            address: address.to_owned(),
-            reason: reason.into(),
-            is_another_register: false,
-        })
-    }
-
-    fn never(address: &str, error: ClientError) -> Self {
-        let failure = Failure {
-            address: address.to_owned(),
-            reason: error.to_string(),
-            is_another_register: false,
-        };
-        Self::Never(failure, error)
-    }
-
-    fn another_register(address: &str, named: &str) -> Self {
-        Self::Next(Failure {
-            address: address.to_owned(),
-            reason: format!("it keeps another register, {named}"),
-            is_another_register: true,
-        })
     }
 }

@@ -10,9 +10,20 @@ use tokio::{
     task::JoinHandle,
     time::{Instant, timeout_at},
 };
+use tokio_util::task::AbortOnDropHandle;
 use tonic_health::{ServingStatus, server::HealthReporter};
 
-use self::{connections::Phase, gate::Gate, presence::Presence};
+use self::{
+    connections::{Door, Phase},
+    current::Current,
+    gate::Gate,
+    guard::Guard,
+    handshake::Handshake,
+    presence::Presence,
+    refusals::Refusals,
+    tls::Tls,
+    workers::Workers,
+};
 use crate::{
     proto::{
         SERVICE, SERVICE_ALIAS,
@@ -21,15 +32,22 @@ use crate::{
     registry::{Instance, Registry, RegistryError},
     service::RegisterService,
     store::{Condition, Store},
+    tokens::Tokens,
 };
 
 mod connections;
 mod copies;
+pub mod current;
 mod gate;
+mod guard;
+mod handshake;
 mod limits;
 mod listener;
 mod opened;
 mod presence;
+mod refusals;
+mod stream;
+pub mod tls;
 mod workers;
 
 pub use listener::bind;
@@ -48,6 +66,12 @@ pub struct Server {
     pub registry: Arc<dyn Registry>,
     /// What it announces.
     pub instance: Instance,
+    /// How it speaks TLS, where it does.
+    pub tls: Option<Tls>,
+    /// Who may do what, where not everybody may do everything.
+    pub tokens: Option<Current<Tokens>>,
+    /// Where it answers health checks alone, in clear and to everybody.
+    pub probe: Option<TcpListener>,
 }
 
 /// How a server ended.
@@ -73,13 +97,34 @@ impl Server {
     ) -> anyhow::Result<Ended> {
         let register = HeaderValue::from_str(self.store.register())
             .context("the register's id cannot be sent in a header")?;
+        let workers = match Workers::start() {
+            Ok(workers) => workers,
+            Err(error) => {
+                self.store.close().await;
+                return Err(error).context("could not start the threads that serve connections");
+            }
+        };
         let (stopping, stops) = watch::channel(false);
         let (mut health, routes) = routes(&self.store, stops);
         report(&health, ServingStatus::Serving).await;
         let following = tokio::spawn(follow(self.store.condition(), health.clone()));
         let (phase, phases) = watch::channel(Phase::Serving);
-        let gate = Gate::new(routes, register);
-        let mut serving = tokio::spawn(connections::serve(self.listener, gate, phases));
+        let entrance = Entrance::new(self.tls, self.tokens);
+        let door = Door {
+            listener: self.listener,
+            gate: Gate::new(routes.all, register.clone(), entrance.guard),
+            handshake: entrance.handshake,
+            room: limits::CONNECTIONS,
+        };
+        let probe = (self.probe).map(|listener| Door {
+            listener,
+            gate: Gate::new(routes.health, register, None),
+            handshake: None,
+            room: limits::PROBES,
+        });
+        let probed = probe.map(|door| connections::serve(door, Workers::here(), phases.clone()));
+        let _probed = probed.map(|probed| AbortOnDropHandle::new(tokio::spawn(probed)));
+        let mut serving = tokio::spawn(connections::serve(door, workers, phases));
 
         let mut presence = Presence::new(&*self.registry, &self.instance, self.store.condition());
         let appearing = async {
@@ -112,7 +157,6 @@ impl Server {
             tracing::warn!("ended before the store was closed: the next start does the rest");
         }
         let cut = ended.context("the accept loop panicked")?;
-        let cut = cut.context("could not start the threads that serve connections")?;
         Ok(Ended { cut })
     }
 }
@@ -128,36 +172,71 @@ pub async fn serve_bare(listener: TcpListener, service: impl ShippingService) ->
     let service =
         ShippingServiceServer::new(service).max_decoding_message_size(limits::MESSAGE_BYTES);
     let routes = tonic::service::Routes::new(service).prepare();
-    let gate = Gate::new(routes.into_axum_router(), HeaderValue::from_static("bare"));
+    let register = HeaderValue::from_static("bare");
+    let door = Door {
+        listener,
+        gate: Gate::new(routes.into_axum_router(), register, None),
+        handshake: None,
+        room: limits::CONNECTIONS,
+    };
     let (_phase, phases) = watch::channel(Phase::Serving);
-    connections::serve(listener, gate, phases).await.map(drop)
+    connections::serve(door, Workers::start()?, phases).await;
+    Ok(())
+}
+
+/// What connections and requests pass first.
+struct Entrance {
+    handshake: Option<Handshake>,
+    guard: Option<Guard>,
+    /// Keep up with the files that it is made of.
+    _keeping: Vec<AbortOnDropHandle<()>>,
+}
+
+impl Entrance {
+    fn new(tls: Option<Tls>, tokens: Option<Current<Tokens>>) -> Self {
+        let refusals = Arc::new(Refusals::new());
+        let (tls, tokens) = (tls.map(Arc::new), tokens.map(Arc::new));
+        let mut keeping = Vec::new();
+        keeping.extend(tls.clone().map(|tls| tokio::spawn(tls.keep_up())));
+        keeping.extend(tokens.clone().map(|tokens| tokio::spawn(tokens.keep_up())));
+        Self {
+            handshake: tls.map(|tls| Handshake::new(tls, Arc::clone(&refusals))),
+            guard: tokens.map(|tokens| Guard::new(tokens, refusals)),
+            _keeping: keeping.into_iter().map(AbortOnDropHandle::new).collect(),
+        }
+    }
 }
 
 /// The loop keeps to the deadline by itself; this is the net beneath it.
 async fn finish(
-    mut serving: JoinHandle<io::Result<usize>>,
+    mut serving: JoinHandle<usize>,
     deadline: Instant,
-) -> Result<io::Result<usize>, tokio::task::JoinError> {
+) -> Result<usize, tokio::task::JoinError> {
     const MARGIN: Duration = Duration::from_millis(200);
     if let Ok(ended) = timeout_at(deadline + MARGIN, &mut serving).await {
         ended
     } else {
         serving.abort();
-        Ok(Ok(0))
+        Ok(0)
     }
 }
 
-fn routes(
-    store: &Arc<dyn Store>,
-    stopping: watch::Receiver<bool>,
-) -> (HealthReporter, axum::Router) {
+/// What is served.
+struct Routes {
+    all: axum::Router,
+    health: axum::Router,
+}
+
+fn routes(store: &Arc<dyn Store>, stopping: watch::Receiver<bool>) -> (HealthReporter, Routes) {
     let (health, health_service) = tonic_health::server::health_reporter();
     let service = ShippingServiceServer::new(RegisterService::new(Arc::clone(store), stopping))
         .max_decoding_message_size(limits::MESSAGE_BYTES);
-    let routes = tonic::service::Routes::new(service)
-        .add_service(health_service)
-        .prepare();
-    (health, routes.into_axum_router())
+    let prepared = |routes: tonic::service::Routes| routes.prepare().into_axum_router();
+    let routes = Routes {
+        health: prepared(tonic::service::Routes::new(health_service.clone())),
+        all: prepared(tonic::service::Routes::new(service).add_service(health_service)),
+    };
+    (health, routes)
 }
 
 /// Ends the streams of those who watch the server's health, once they have heard that it stops: they would hold the

@@ -21,7 +21,10 @@ use tokio::{
 };
 use tower_service::Service as _;
 
-use super::limits::{LISTS, LOADS, REPLY_PIECE, REQUEST_TIMEOUT, REQUESTS, WHOLE_REPLIES};
+use super::{
+    guard::{Guard, Peer},
+    limits::{LISTS, LOADS, REPLY_PIECE, REQUEST_TIMEOUT, REQUESTS, WHOLE_REPLIES},
+};
 use crate::{
     proto::{REGISTER_KEY, SERVICE, SERVICE_ALIAS},
     service,
@@ -33,6 +36,16 @@ pub(super) struct Gate {
     routes: Router,
     register: HeaderValue,
     room: Room,
+    /// Where not everybody may call everything.
+    guard: Option<Guard>,
+}
+
+/// The gate as one peer meets it.
+#[derive(Clone)]
+pub(super) struct PeersGate {
+    gate: Gate,
+    /// Who it is, where that matters.
+    peer: Option<Arc<Peer>>,
 }
 
 /// How many more requests of each sort can be taken on, over all connections.
@@ -115,26 +128,43 @@ impl HttpBody for Placed {
 }
 
 impl Gate {
-    pub(super) fn new(routes: Router, register: HeaderValue) -> Self {
+    pub(super) fn new(routes: Router, register: HeaderValue, guard: Option<Guard>) -> Self {
         Self {
             routes,
             register,
             room: Room::new(),
+            guard,
         }
     }
 
+    /// The gate for `peer`.
+    pub(super) fn meets(&self, peer: Peer) -> PeersGate {
+        PeersGate {
+            gate: self.clone(),
+            peer: self.guard.is_some().then(|| Arc::new(peer)),
+        }
+    }
+}
+
+impl PeersGate {
     async fn answer(self, mut request: Request<Incoming>) -> Response<Body> {
+        let Self { gate, peer } = self;
         if let Some(wanted) = request.headers().get(REGISTER_KEY)
-            && !self.register.as_bytes().starts_with(wanted.as_bytes())
+            && !gate.register.as_bytes().starts_with(wanted.as_bytes())
         {
             let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
-            return service::wrong_register(&text(wanted), &text(&self.register)).into_http();
+            return service::wrong_register(&text(wanted), &text(&gate.register)).into_http();
         }
-        let Some(place) = self.room.take(request.uri().path()).await else {
+        resolve_alias(request.uri_mut());
+        if let (Some(guard), Some(peer)) = (gate.guard, peer)
+            && let Err(refusal) = guard.check(&peer, request.uri().path(), request.headers())
+        {
+            return refusal.into_http();
+        }
+        let Some(place) = gate.room.take(request.uri().path()).await else {
             return service::overloaded().into_http();
         };
-        resolve_alias(request.uri_mut());
-        let mut routes = self.routes;
+        let mut routes = gate.routes;
         match timeout(REQUEST_TIMEOUT, routes.call(request)).await {
             Ok(Ok(response)) => response.map(|body| {
                 Body::new(Placed {
@@ -149,16 +179,16 @@ impl Gate {
     }
 }
 
-impl Service<Request<Incoming>> for Gate {
+impl Service<Request<Incoming>> for PeersGate {
     type Response = Response<Body>;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let gate = self.clone();
+        let this = self.clone();
         Box::pin(async move {
-            let register = gate.register.clone();
-            let mut response = gate.answer(request).await;
+            let register = this.gate.register.clone();
+            let mut response = this.answer(request).await;
             let key = HeaderName::from_static(REGISTER_KEY);
             response.headers_mut().insert(key, register);
             Ok(response)

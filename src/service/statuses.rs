@@ -40,6 +40,40 @@ pub fn timed_out(limit: Duration) -> Status {
     Status::deadline_exceeded(format!("the request was not done within {limit:?}"))
 }
 
+/// The caller does not say who it is, to a server that asks for it.
+#[must_use]
+pub fn no_token() -> Status {
+    Status::unauthenticated(
+        "this server asks for a token: set SHIPPY_TOKEN, or give --token-file FILE",
+    )
+}
+
+/// The caller's token is nobody's.
+#[must_use]
+pub fn unknown_token() -> Status {
+    Status::unauthenticated(
+        "this server does not know the token: it needs the line that `shippy token` printed for it",
+    )
+}
+
+/// The caller may do nothing: none of the `names` in its certificate is known.
+#[must_use]
+pub fn no_scope(names: &[String]) -> Status {
+    Status::permission_denied(format!(
+        "the certificate is that of {}, whom this server's --tokens file does not name: send a token, or have a line \
+         added there",
+        names.join(", ")
+    ))
+}
+
+/// The caller, who is `name`, may list and not create.
+#[must_use]
+pub fn read_only(name: &str) -> Status {
+    Status::permission_denied(format!(
+        "{name} may list and not create: that takes the scope write"
+    ))
+}
+
 /// What is wrong with `subject`, in the message for people and in the details for programs.
 pub(super) fn invalid(subject: &str, mut violations: Vec<Violation>) -> Status {
     violations.truncate(MAX_VIOLATIONS);

@@ -1,0 +1,181 @@
+//! Who may call what, where the server asks for it.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use http::{HeaderMap, header::AUTHORIZATION};
+use tonic::Status;
+
+use super::{current::Current, refusals::Refusals};
+use crate::{
+    proto::SERVICE,
+    service::{no_scope, no_token, read_only, unknown_token},
+    tokens::{Holder, Scope, Tokens},
+};
+
+/// The service that anybody may ask.
+const HEALTH: &str = "grpc.health.v1.Health";
+
+/// Lets through who may.
+#[derive(Clone)]
+pub(super) struct Guard {
+    tokens: Arc<Current<Tokens>>,
+    refusals: Arc<Refusals>,
+}
+
+/// Who calls.
+#[derive(Debug)]
+pub(super) struct Peer {
+    pub(super) address: SocketAddr,
+    /// The names in the certificate that it has shown and proven to be its own, if it has.
+    pub(super) names: Vec<String>,
+}
+
+impl Guard {
+    pub(super) fn new(tokens: Arc<Current<Tokens>>, refusals: Arc<Refusals>) -> Self {
+        Self { tokens, refusals }
+    }
+
+    /// Whether `peer` may call what is at `path`. A token that is sent counts before a certificate.
+    ///
+    /// # Errors
+    ///
+    /// What to tell it, where it may not. That has been logged.
+    pub(super) fn check(&self, peer: &Peer, path: &str, headers: &HeaderMap) -> Result<(), Status> {
+        let Some(needed) = needed(path) else {
+            return Ok(());
+        };
+        let tokens = self.tokens.get();
+        let (refusal, reason) = match holder(&tokens, peer, headers) {
+            Ok(holder) if holder.scope >= needed => return Ok(()),
+            Ok(Holder { name, .. }) => (
+                read_only(name),
+                format!("{name} may not write, and called {path}"),
+            ),
+            Err(refusal) => {
+                let reason = format!("{}, and called {path}", refusal.message());
+                (refusal, reason)
+            }
+        };
+        self.refusals.note(peer.address, &reason);
+        Err(refusal)
+    }
+}
+
+/// Who it is that calls.
+fn holder<'t>(tokens: &'t Tokens, peer: &Peer, headers: &HeaderMap) -> Result<Holder<'t>, Status> {
+    if let Some(sent) = headers.get(AUTHORIZATION) {
+        let token = bearer(sent.as_bytes()).ok_or_else(no_token)?;
+        return tokens.holder(token).ok_or_else(unknown_token);
+    }
+    let known = peer.names.iter().find_map(|name| tokens.named(name));
+    known.ok_or_else(|| match &peer.names[..] {
+        [] => no_token(),
+        names => no_scope(names),
+    })
+}
+
+/// The token in a header (RFC 6750 §2.1); how the scheme is spelled does not matter (RFC 9110 §11.1).
+fn bearer(header: &[u8]) -> Option<&[u8]> {
+    const SCHEME: &[u8] = b"bearer ";
+    let (scheme, token) = header.split_at_checked(SCHEME.len())?;
+    (scheme.eq_ignore_ascii_case(SCHEME)).then(|| token.trim_ascii())
+}
+
+/// What it takes to call what is at `path`; `None` where everybody may. Of what is not known here it takes the most.
+fn needed(path: &str) -> Option<Scope> {
+    match path.strip_prefix('/').and_then(|path| path.split_once('/')) {
+        Some((HEALTH, _)) => None,
+        Some((SERVICE, "ListConsignments" | "GetConsignments")) => Some(Scope::Read),
+        _ => Some(Scope::Write),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic::Code;
+
+    use super::*;
+
+    const LIST: &str = "/go.micro.srv.consignment.ShippingService/ListConsignments";
+    const CREATE: &str = "/go.micro.srv.consignment.ShippingService/CreateConsignment";
+
+    fn guard() -> Guard {
+        let lines = [
+            crate::tokens::line("crane", Scope::Write, "w"),
+            crate::tokens::line("desk", Scope::Read, "r"),
+        ];
+        let text = lines.join("\n");
+        let load = move || Ok(text.parse()?);
+        let tokens = Current::load("tokens", Vec::new(), load).unwrap();
+        Guard::new(Arc::new(tokens), Arc::new(Refusals::new()))
+    }
+
+    fn code(names: &[&str], path: &str, header: Option<&str>) -> Code {
+        let peer = Peer {
+            address: ([127, 0, 0, 1], 1).into(),
+            names: names.iter().map(ToString::to_string).collect(),
+        };
+        let mut headers = HeaderMap::new();
+        headers.extend(header.map(|header| (AUTHORIZATION, header.parse().unwrap())));
+        let checked = guard().check(&peer, path, &headers);
+        checked.map_or_else(|status| status.code(), |()| Code::Ok)
+    }
+
+    #[test]
+    fn a_token_lets_through_to_what_it_is_for() {
+        for (token, list, create) in [
+            (Some("Bearer w"), Code::Ok, Code::Ok),
+            (Some("bearer  r "), Code::Ok, Code::PermissionDenied),
+            (
+                Some("Bearer x"),
+                Code::Unauthenticated,
+                Code::Unauthenticated,
+            ),
+            (
+                Some("Bearer "),
+                Code::Unauthenticated,
+                Code::Unauthenticated,
+            ),
+            (
+                Some("Basic w"),
+                Code::Unauthenticated,
+                Code::Unauthenticated,
+            ),
+            (Some("w"), Code::Unauthenticated, Code::Unauthenticated),
+            (None, Code::Unauthenticated, Code::Unauthenticated),
+        ] {
+            assert_eq!(code(&[], LIST, token), list, "{token:?}");
+            assert_eq!(code(&[], CREATE, token), create, "{token:?}");
+            assert_eq!(code(&[], "/grpc.health.v1.Health/Check", token), Code::Ok);
+        }
+    }
+
+    #[test]
+    fn a_certificate_is_looked_up_by_its_names() {
+        for (names, list, create) in [
+            (&["crane"][..], Code::Ok, Code::Ok),
+            (&["else", "desk"], Code::Ok, Code::PermissionDenied),
+            (&["else"], Code::PermissionDenied, Code::PermissionDenied),
+        ] {
+            assert_eq!(code(names, LIST, None), list, "{names:?}");
+            assert_eq!(code(names, CREATE, None), create, "{names:?}");
+        }
+        // What is said with a token is meant.
+        assert_eq!(
+            code(&["crane"], LIST, Some("Bearer x")),
+            Code::Unauthenticated
+        );
+        assert_eq!(
+            code(&["crane"], CREATE, Some("Bearer r")),
+            Code::PermissionDenied
+        );
+    }
+
+    #[test]
+    fn what_is_not_known_takes_the_most() {
+        for path in ["", "/", "/x", "/x/ListConsignments", "//", CREATE] {
+            assert_eq!(needed(path), Some(Scope::Write), "{path}");
+        }
+        assert_eq!(needed(LIST), Some(Scope::Read));
+    }
+}
