@@ -214,8 +214,8 @@ impl Client {
         if let Some(connection) = self.connection.take() {
             match self.attempt(connection, deadline, &act).await {
                 Ok(response) => return Ok(response),
-                Err(Attempt::Final(error) | Attempt::Never(_, error)) => return Err(error),
-                Err(Attempt::Next(failure)) => {
+                Err(Attempt::Final(error)) => return Err(error),
+                Err(Attempt::Next(failure) | Attempt::Never(failure, _)) => {
                     self.servers.note_failure(&failure.address);
                     failures.push(failure);
                 }

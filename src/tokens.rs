@@ -131,18 +131,6 @@ impl Tokens {
         let (name, &scope) = self.scopes.get_key_value(name)?;
         Some(Holder { name, scope })
     }
-
-    /// How many names there are.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.scopes.len()
-    }
-
-    /// Whether nobody may do anything.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.scopes.is_empty()
-    }
 }
 
 /// A name as a line can hold it.
@@ -220,7 +208,6 @@ mod tests {
         );
         assert!(!file.contains(&one));
         let tokens: Tokens = file.parse().unwrap();
-        assert_eq!((tokens.len(), tokens.is_empty()), (3, false));
         let holder = |name, scope| Some(Holder { name, scope });
         assert_eq!(tokens.holder(one.as_bytes()), holder("crane", Scope::Write));
         assert_eq!(

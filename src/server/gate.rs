@@ -10,7 +10,7 @@ use std::{
 
 use axum::{Router, body::Body};
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Request, Response, Uri, uri::PathAndQuery};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri, uri::PathAndQuery};
 use hyper::{
     body::{Body as HttpBody, Frame, Incoming},
     service::Service,
@@ -22,7 +22,7 @@ use tokio::{
 use tower_service::Service as _;
 
 use super::{
-    guard::{Guard, Peer},
+    guard::{Guard, Pass, Peer},
     limits::{LISTS, LOADS, REPLY_PIECE, REQUEST_TIMEOUT, REQUESTS, WHOLE_REPLIES},
 };
 use crate::{
@@ -89,6 +89,8 @@ struct Placed {
     body: Body,
     rest: Bytes,
     _place: OwnedSemaphorePermit,
+    /// Where its caller may be denied the rest of it.
+    pass: Option<Pass>,
 }
 
 impl Placed {
@@ -108,6 +110,15 @@ impl HttpBody for Placed {
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         if !self.rest.is_empty() {
             return Poll::Ready(Some(Ok(self.next_piece())));
+        }
+        if let Some(Err(refusal)) = self.pass.as_mut().map(Pass::holds) {
+            self.pass = None;
+            self.body = Body::empty();
+            let mut trailers = HeaderMap::new();
+            return Poll::Ready(Some(match refusal.add_header(&mut trailers) {
+                Ok(()) => Ok(Frame::trailers(trailers)),
+                Err(unsayable) => Err(axum::Error::new(unsayable)),
+            }));
         }
         let frame = match ready!(Pin::new(&mut self.body).poll_frame(context)) {
             Some(Ok(frame)) => frame,
@@ -156,11 +167,15 @@ impl PeersGate {
             return service::wrong_register(&text(wanted), &text(&gate.register)).into_http();
         }
         resolve_alias(request.uri_mut());
-        if let (Some(guard), Some(peer)) = (gate.guard, peer)
-            && let Err(refusal) = guard.check(&peer, request.uri().path(), request.headers())
-        {
-            return refusal.into_http();
-        }
+        let pass = match (gate.guard, peer) {
+            (Some(guard), Some(peer)) => {
+                match guard.check(&peer, request.uri().path(), request.headers()) {
+                    Ok(pass) => pass,
+                    Err(refusal) => return refusal.into_http(),
+                }
+            }
+            _ => None,
+        };
         let Some(place) = gate.room.take(request.uri().path()).await else {
             return service::overloaded().into_http();
         };
@@ -171,6 +186,7 @@ impl PeersGate {
                     body,
                     rest: Bytes::new(),
                     _place: place,
+                    pass,
                 })
             }),
             Ok(Err(never)) => match never {},

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use http::{HeaderMap, header::AUTHORIZATION};
+use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
 use tonic::Status;
 
 use super::{current::Current, refusals::Refusals};
@@ -35,17 +35,43 @@ impl Guard {
         Self { tokens, refusals }
     }
 
-    /// Whether `peer` may call what is at `path`. A token that is sent counts before a certificate.
+    /// Whether `peer` may call what is at `path`, and for how long, where that may take long. A token that is sent counts
+    /// before a certificate.
     ///
     /// # Errors
     ///
     /// What to tell it, where it may not. That has been logged.
-    pub(super) fn check(&self, peer: &Peer, path: &str, headers: &HeaderMap) -> Result<(), Status> {
+    pub(super) fn check(
+        &self,
+        peer: &Arc<Peer>,
+        path: &str,
+        headers: &HeaderMap,
+    ) -> Result<Option<Pass>, Status> {
         let Some(needed) = needed(path) else {
-            return Ok(());
+            return Ok(None);
         };
         let tokens = self.tokens.get();
-        let (refusal, reason) = match holder(&tokens, peer, headers) {
+        let sent = headers.get(AUTHORIZATION);
+        self.decide(&tokens, peer, path, needed, sent)?;
+        Ok(is_stream(path).then(|| Pass {
+            guard: self.clone(),
+            peer: Arc::clone(peer),
+            path: path.to_owned(),
+            needed,
+            sent: sent.cloned(),
+            tokens,
+        }))
+    }
+
+    fn decide(
+        &self,
+        tokens: &Tokens,
+        peer: &Peer,
+        path: &str,
+        needed: Scope,
+        sent: Option<&HeaderValue>,
+    ) -> Result<(), Status> {
+        let (refusal, reason) = match holder(tokens, peer, sent) {
             Ok(holder) if holder.scope >= needed => return Ok(()),
             Ok(Holder { name, .. }) => (
                 read_only(name),
@@ -61,9 +87,41 @@ impl Guard {
     }
 }
 
+/// What a call was let through with that goes on: what it may do can be taken back meanwhile.
+pub(super) struct Pass {
+    guard: Guard,
+    peer: Arc<Peer>,
+    path: String,
+    needed: Scope,
+    sent: Option<HeaderValue>,
+    /// Those that it was decided by last.
+    tokens: Arc<Tokens>,
+}
+
+impl Pass {
+    /// Whether the call may still go on.
+    ///
+    /// # Errors
+    ///
+    /// As [`Guard::check`].
+    pub(super) fn holds(&mut self) -> Result<(), Status> {
+        let tokens = self.guard.tokens.get();
+        if Arc::ptr_eq(&tokens, &self.tokens) {
+            return Ok(());
+        }
+        self.tokens = tokens;
+        let (peer, sent) = (&self.peer, self.sent.as_ref());
+        (self.guard).decide(&self.tokens, peer, &self.path, self.needed, sent)
+    }
+}
+
 /// Who it is that calls.
-fn holder<'t>(tokens: &'t Tokens, peer: &Peer, headers: &HeaderMap) -> Result<Holder<'t>, Status> {
-    if let Some(sent) = headers.get(AUTHORIZATION) {
+fn holder<'t>(
+    tokens: &'t Tokens,
+    peer: &Peer,
+    sent: Option<&HeaderValue>,
+) -> Result<Holder<'t>, Status> {
+    if let Some(sent) = sent {
         let token = bearer(sent.as_bytes()).ok_or_else(no_token)?;
         return tokens.holder(token).ok_or_else(unknown_token);
     }
@@ -90,6 +148,13 @@ fn needed(path: &str) -> Option<Scope> {
     }
 }
 
+/// Whether what is at `path` goes on for as long as its caller likes. Other calls are done once they have begun, and are
+/// to be told so.
+fn is_stream(path: &str) -> bool {
+    let method = path.rsplit('/').next();
+    matches!(method, Some("ListConsignments" | "CreateConsignments"))
+}
+
 #[cfg(test)]
 mod tests {
     use tonic::Code;
@@ -111,14 +176,14 @@ mod tests {
     }
 
     fn code(names: &[&str], path: &str, header: Option<&str>) -> Code {
-        let peer = Peer {
+        let peer = Arc::new(Peer {
             address: ([127, 0, 0, 1], 1).into(),
             names: names.iter().map(ToString::to_string).collect(),
-        };
+        });
         let mut headers = HeaderMap::new();
         headers.extend(header.map(|header| (AUTHORIZATION, header.parse().unwrap())));
         let checked = guard().check(&peer, path, &headers);
-        checked.map_or_else(|status| status.code(), |()| Code::Ok)
+        checked.map_or_else(|status| status.code(), |_| Code::Ok)
     }
 
     #[test]

@@ -12,6 +12,9 @@ use crate::escape::escape_control;
 const LINES: u32 = 10;
 const STRETCH: Duration = Duration::from_secs(10);
 
+/// How much of a reason is shown, in characters, as its end may be what the peer sent.
+const REASON_CHARS: usize = 300;
+
 /// Those who were turned away lately.
 #[derive(Debug)]
 pub(super) struct Refusals(Mutex<Stretch>);
@@ -40,7 +43,8 @@ impl Refusals {
             return;
         };
         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-        let reason = escape_control(reason);
+        let reason: String = reason.chars().take(REASON_CHARS).collect();
+        let reason = escape_control(&reason);
         match untold {
             0 => tracing::warn!("turned {peer} away: {reason}"),
             untold => {

@@ -13,6 +13,8 @@ use crate::{
 
 /// Most violations named in one reply: they travel in the trailers, whose size peers limit, often to 16 KiB.
 pub(super) const MAX_VIOLATIONS: usize = 10;
+/// Most names of a certificate in one reply.
+const MAX_NAMES: usize = 3;
 /// When to try again after the server had too much to do: long enough for some commits.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
 
@@ -59,6 +61,8 @@ pub fn unknown_token() -> Status {
 /// The caller may do nothing: none of the `names` in its certificate is known.
 #[must_use]
 pub fn no_scope(names: &[String]) -> Status {
+    // A certificate may have hundreds, and this travels in a header.
+    let names = &names[..names.len().min(MAX_NAMES)];
     Status::permission_denied(format!(
         "the certificate is that of {}, whom this server's --tokens file does not name: send a token, or have a line \
          added there",

@@ -1,8 +1,8 @@
-//! TLS where servers are found by themselves.
+//! What a server says of its protection, to its operator and to those who find it.
 
 use super::Authority;
 use crate::{
-    cli::serve_with,
+    cli::{file, serve_with, stored},
     running::run_to_end,
     support::{folder, own_name, shippy},
 };
@@ -34,5 +34,30 @@ fn a_server_that_is_announced_without_tls_is_not_spoken_to_in_clear_by_who_wants
     run_to_end(command.args(["--tls-ca", &authority.file, "--timeout", "10m"]))
         .exits(1)
         .says(&["it does not speak TLS"]);
-    assert!(crate::cli::stored(&server, home.path()).is_empty());
+    assert!(stored(&server, home.path()).is_empty());
+}
+
+#[test]
+fn an_open_server_warns_of_what_its_protection_leaves_open() {
+    let home = folder();
+    let authority = Authority::new(home.path(), "ca");
+    let pair = authority.server(home.path(), "shippy");
+    let tokens = file(home.path(), "tokens", "crane write\n");
+    let (tls, tokens) = (pair.args(), ["--tokens", &*tokens]);
+    let certificates = ["--tls-client-ca", &*authority.file];
+    for (args, said) in [
+        (vec![], Some("neither TLS nor tokens")),
+        (vec![&tls[..]], Some("TLS alone keeps nobody out")),
+        (vec![&tokens[..]], Some("tokens included: there is no TLS")),
+        (vec![&tls[..], &tokens], None),
+        (vec![&tls[..], &certificates], None),
+    ] {
+        let args = [&["--lan"][..], &args.concat()].concat();
+        let server_home = folder();
+        let server = super::serve(server_home.path(), &args);
+        let log = server.logged();
+        let count = usize::from(said.is_some());
+        assert_eq!(log.matches("anyone who reaches").count(), count, "{log}");
+        assert!(said.is_none_or(|said| log.contains(said)), "{log}");
+    }
 }

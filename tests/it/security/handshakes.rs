@@ -3,6 +3,7 @@
 use std::{
     io::{Read as _, Write as _},
     net::TcpStream,
+    time::Instant,
 };
 
 use super::{Authority, list, serve};
@@ -28,8 +29,8 @@ fn those_who_begin_and_say_no_more_keep_nobody_waiting() {
     for mut stream in silent {
         stream.set_read_timeout(Some(2 * SOON)).unwrap();
         let ended = stream.read_to_end(&mut Vec::new());
-        let is_late = |error: &std::io::Error| error.kind() == std::io::ErrorKind::WouldBlock;
-        assert!(!ended.is_err_and(|error| is_late(&error)));
+        let is_late = |error: std::io::Error| error.kind() == std::io::ErrorKind::WouldBlock;
+        assert!(!ended.is_err_and(is_late));
     }
 }
 
@@ -39,6 +40,7 @@ fn who_is_turned_away_often_is_logged_seldom() {
     let authority = Authority::new(home.path(), "ca");
     let pair = authority.server(home.path(), "shippy");
     let server = serve(home.path(), &pair.args());
+    let begun = Instant::now();
     for _ in 0..200 {
         let mut stream = TcpStream::connect(server.address).unwrap();
         stream.write_all(b"PRI * HTTP/2.0\r\n\r\n").unwrap();
@@ -46,8 +48,13 @@ fn who_is_turned_away_often_is_logged_seldom() {
         let _ = stream.read_to_end(&mut Vec::new());
     }
     let lines = server.logged().matches("it does not speak TLS").count();
-    // Ten in any ten seconds; a slow machine takes some of those for as many connections.
-    assert!((1..=100).contains(&lines), "{}", server.logged());
+    // Ten in any ten seconds, and a slow machine may take some of those.
+    let most = 10 * (begun.elapsed().as_secs() / 10 + 2);
+    assert!(
+        (1..=most).contains(&u64::try_from(lines).unwrap()),
+        "{}",
+        server.logged()
+    );
     run(&mut list(
         &server,
         home.path(),

@@ -1,6 +1,6 @@
 //! Files that are replaced while they are used.
 
-use std::fs;
+use std::{fs, path::Path};
 
 use super::{Authority, list, serve, token};
 use crate::{
@@ -8,6 +8,15 @@ use crate::{
     running::{Printing, run_to_end},
     support::{Server, eventually, folder, run, shippy},
 };
+
+/// What is said of a file that cannot be used.
+const KEPT: &str = "what was there before still counts";
+
+/// Puts `contents` in place of the file at `path` in one step, so that nobody sees a half of them.
+fn replace(path: &str, contents: impl AsRef<[u8]>) {
+    let beside = file(Path::new(path).parent().unwrap(), "beside", contents);
+    fs::rename(beside, path).unwrap();
+}
 
 /// Waits until the server has said `text` in its log once more than before.
 fn says_anew(server: &Server, text: &str, act: impl FnOnce()) {
@@ -35,11 +44,9 @@ fn a_renewed_certificate_is_shown_without_a_restart_and_a_broken_one_is_not() {
     trusting(&old).exits(0);
     let mut following = server.ask(home.path(), &["list", "--follow", "-o", "ndjson"]);
     let mut following = Printing::start(following.args(["--tls-ca", &old.file]));
-
-    const KEPT: &str = "what was there before still counts";
     // Only half of what belongs together, then nothing that makes sense.
     says_anew(&server, KEPT, || {
-        fs::copy(&next.key, &pair.key).unwrap();
+        replace(&pair.key, fs::read(&next.key).unwrap());
     });
     assert!(
         server.logged().contains("made together"),
@@ -48,13 +55,11 @@ fn a_renewed_certificate_is_shown_without_a_restart_and_a_broken_one_is_not() {
     );
     trusting(&old).exits(0);
     says_anew(&server, KEPT, || {
-        fs::write(&pair.certificate, "nothing").unwrap()
+        replace(&pair.certificate, "nothing");
     });
     trusting(&old).exits(0);
     says_anew(&server, "TLS: loaded again", || {
-        // As one that replaces files does it.
-        let beside = file(home.path(), "beside", fs::read(&next.certificate).unwrap());
-        fs::rename(beside, &pair.certificate).unwrap();
+        replace(&pair.certificate, fs::read(&next.certificate).unwrap());
     });
     trusting(&new).exits(0);
     trusting(&old)
@@ -86,7 +91,7 @@ fn those_whom_the_new_authority_does_not_vouch_for_are_turned_away() {
     let list = || run_to_end(list(&server, home.path(), &trusting).args(crane.args()));
     list().exits(0);
     says_anew(&server, "TLS: loaded again", || {
-        fs::copy(&other.file, &clients).unwrap();
+        replace(&clients, fs::read(&other.file).unwrap());
     });
     list().exits(4);
 }
@@ -102,20 +107,49 @@ fn tokens_are_added_and_taken_back_without_a_restart() {
     list(&one).exits(0);
     list(&two).exits(4);
     says_anew(&server, "tokens: loaded again", || {
-        fs::write(&tokens, &second).unwrap()
+        replace(&tokens, &second);
     });
     list(&one).exits(4);
     list(&two).exits(0);
-    says_anew(&server, "what was there before still counts", || {
-        fs::write(&tokens, format!("{second}\ncrane admin")).unwrap();
+    says_anew(&server, KEPT, || {
+        replace(&tokens, format!("{second}\ncrane admin"));
     });
     assert!(server.logged().contains("line 2"), "{}", server.logged());
     list(&one).exits(4);
     list(&two).exits(0);
-    says_anew(&server, "what was there before still counts", || {
+    says_anew(&server, KEPT, || {
         fs::remove_file(&tokens).unwrap();
     });
     list(&two).exits(0);
+}
+
+#[test]
+fn what_is_under_way_ends_with_the_token_that_it_was_let_in_by() {
+    let home = folder();
+    let (crane, crane_line) = token(home.path(), "crane", "read");
+    let (desk, desk_line) = token(home.path(), "desk", "write");
+    let tokens = file(
+        home.path(),
+        "tokens",
+        format!("{crane_line}\n{desk_line}\n"),
+    );
+    let server = serve(home.path(), &["--tokens", &tokens]);
+    let mut create = server.ask(home.path(), &["create", "consignment.json"]);
+    run(create.env("SHIPPY_TOKEN", &desk)).exits(0);
+    let follow = |token: &str| {
+        let mut command = list(&server, home.path(), &["--follow", "-o", "ndjson"]);
+        let following = Printing::start(command.env("SHIPPY_TOKEN", token));
+        following.await_lines(1);
+        following
+    };
+    let (cranes, mut desks) = (follow(&crane), follow(&desk));
+    replace(&tokens, &desk_line);
+    let (ran, _) = cranes.end();
+    ran.exits(4).says(&["does not know the token"]);
+    assert!(desks.is_under_way());
+    run(create.env("SHIPPY_TOKEN", &desk)).exits(0);
+    desks.await_lines(2);
+    desks.interrupt();
 }
 
 #[test]

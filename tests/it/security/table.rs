@@ -14,7 +14,7 @@ use super::{Authority, Pair, serve, token};
 use crate::{
     cli::file,
     running::{Printing, run_to_end},
-    support::{Server, folder, run},
+    support::{Ran, Server, folder, run},
 };
 
 /// How a server and its client speak.
@@ -108,30 +108,30 @@ impl Caller<'_> {
             if writes { 2 } else { 0 },
             "{place}"
         );
-        self.ends(ran, writes, said);
+        ends(ran, writes, said);
         let reads = outcome != Outcome::Nothing;
         let ran = run_to_end(&mut self.command(&["list", "-o", "ndjson"]));
         assert_eq!(!ran.stdout.is_empty(), reads, "{place}: {ran:#?}");
-        self.ends(ran, reads, said);
+        ends(ran, reads, said);
         let mut follow = self.command(&["list", "--follow", "-o", "ndjson"]);
         if reads {
             let following = Printing::start(&mut follow);
             following.await_lines(1);
             following.interrupt();
         } else {
-            self.ends(run_to_end(&mut follow), false, said);
+            ends(run_to_end(&mut follow), false, said);
         }
     }
+}
 
-    #[track_caller]
-    fn ends(&self, ran: crate::support::Ran, is_done: bool, said: &str) {
-        if is_done {
-            ran.exits(0);
-        } else {
-            let ran = ran.exits(4).says(&[said]);
-            // It is no use to go on.
-            assert!(!ran.stderr.contains("--resume"), "{ran:#?}");
-        }
+#[track_caller]
+fn ends(ran: Ran, is_done: bool, said: &str) {
+    if is_done {
+        ran.exits(0);
+    } else {
+        let ran = ran.exits(4).says(&[said]);
+        // It is no use to go on.
+        assert!(!ran.stderr.contains("--resume"), "{ran:#?}");
     }
 }
 
