@@ -10,17 +10,14 @@ use tokio::{
     task::JoinHandle,
     time::{Instant, timeout_at},
 };
-use tokio_util::task::AbortOnDropHandle;
 use tonic_health::{ServingStatus, server::HealthReporter};
 
 use self::{
     connections::{Door, Phase},
     current::Current,
+    entrance::{Entrance, Routes},
     gate::Gate,
-    guard::Guard,
-    handshake::Handshake,
     presence::Presence,
-    refusals::Refusals,
     tls::Tls,
     workers::Workers,
 };
@@ -38,6 +35,7 @@ use crate::{
 mod connections;
 mod copies;
 pub mod current;
+mod entrance;
 mod gate;
 mod guard;
 mod handshake;
@@ -97,34 +95,19 @@ impl Server {
     ) -> anyhow::Result<Ended> {
         let register = HeaderValue::from_str(self.store.register())
             .context("the register's id cannot be sent in a header")?;
-        let workers = match Workers::start() {
-            Ok(workers) => workers,
-            Err(error) => {
-                self.store.close().await;
-                return Err(error).context("could not start the threads that serve connections");
-            }
-        };
+        let workers = self.workers().await?;
         let (stopping, stops) = watch::channel(false);
         let (mut health, routes) = routes(&self.store, stops);
         report(&health, ServingStatus::Serving).await;
         let following = tokio::spawn(follow(self.store.condition(), health.clone()));
         let (phase, phases) = watch::channel(Phase::Serving);
-        let entrance = Entrance::new(self.tls, self.tokens);
-        let door = Door {
+        let entrance = Entrance {
             listener: self.listener,
-            gate: Gate::new(routes.all, register.clone(), entrance.guard),
-            handshake: entrance.handshake,
-            room: limits::CONNECTIONS,
+            tls: self.tls,
+            tokens: self.tokens,
+            probe: self.probe,
         };
-        let probe = (self.probe).map(|listener| Door {
-            listener,
-            gate: Gate::new(routes.health, register, None),
-            handshake: None,
-            room: limits::PROBES,
-        });
-        let probed = probe.map(|door| connections::serve(door, Workers::here(), phases.clone()));
-        let _probed = probed.map(|probed| AbortOnDropHandle::new(tokio::spawn(probed)));
-        let mut serving = tokio::spawn(connections::serve(door, workers, phases));
+        let (mut serving, _beside) = entrance.open(routes, register, workers, &phases);
 
         let mut presence = Presence::new(&*self.registry, &self.instance, self.store.condition());
         let appearing = async {
@@ -159,6 +142,14 @@ impl Server {
         let cut = ended.context("the accept loop panicked")?;
         Ok(Ended { cut })
     }
+
+    async fn workers(&self) -> anyhow::Result<Workers> {
+        let workers = Workers::start();
+        if workers.is_err() {
+            self.store.close().await;
+        }
+        workers.context("could not start the threads that serve connections")
+    }
 }
 
 /// Serves `service` as [`Server::run`] serves a register, without a store, an announcement or an end: what calls cost
@@ -184,29 +175,6 @@ pub async fn serve_bare(listener: TcpListener, service: impl ShippingService) ->
     Ok(())
 }
 
-/// What connections and requests pass first.
-struct Entrance {
-    handshake: Option<Handshake>,
-    guard: Option<Guard>,
-    /// Keep up with the files that it is made of.
-    _keeping: Vec<AbortOnDropHandle<()>>,
-}
-
-impl Entrance {
-    fn new(tls: Option<Tls>, tokens: Option<Current<Tokens>>) -> Self {
-        let refusals = Arc::new(Refusals::new());
-        let (tls, tokens) = (tls.map(Arc::new), tokens.map(Arc::new));
-        let mut keeping = Vec::new();
-        keeping.extend(tls.clone().map(|tls| tokio::spawn(tls.keep_up())));
-        keeping.extend(tokens.clone().map(|tokens| tokio::spawn(tokens.keep_up())));
-        Self {
-            handshake: tls.map(|tls| Handshake::new(tls, Arc::clone(&refusals))),
-            guard: tokens.map(|tokens| Guard::new(tokens, refusals)),
-            _keeping: keeping.into_iter().map(AbortOnDropHandle::new).collect(),
-        }
-    }
-}
-
 /// The loop keeps to the deadline by itself; this is the net beneath it.
 async fn finish(
     mut serving: JoinHandle<usize>,
@@ -219,12 +187,6 @@ async fn finish(
         serving.abort();
         Ok(0)
     }
-}
-
-/// What is served.
-struct Routes {
-    all: axum::Router,
-    health: axum::Router,
 }
 
 fn routes(store: &Arc<dyn Store>, stopping: watch::Receiver<bool>) -> (HealthReporter, Routes) {

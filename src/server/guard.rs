@@ -1,6 +1,6 @@
 //! Who may call what, where the server asks for it.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{fmt, net::SocketAddr, sync::Arc};
 
 use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
 use tonic::Status;
@@ -77,10 +77,7 @@ impl Guard {
                 read_only(name),
                 format!("{name} may not write, and called {path}"),
             ),
-            Err(refusal) => {
-                let reason = format!("{}, and called {path}", refusal.message());
-                (refusal, reason)
-            }
+            Err(stranger) => (stranger.status(), format!("{stranger}, and called {path}")),
         };
         self.refusals.note(peer.address, &reason);
         Err(refusal)
@@ -115,20 +112,53 @@ impl Pass {
     }
 }
 
+/// Somebody whom nothing says that they may do anything.
+#[derive(Debug)]
+enum Stranger<'p> {
+    NoToken,
+    UnknownToken,
+    /// Their certificate is for these.
+    UnknownNames(&'p [String]),
+}
+
+impl Stranger<'_> {
+    /// What to tell them.
+    fn status(&self) -> Status {
+        match self {
+            Self::NoToken => no_token(),
+            Self::UnknownToken => unknown_token(),
+            Self::UnknownNames(names) => no_scope(names),
+        }
+    }
+}
+
+/// What to tell the log, after who it is.
+impl fmt::Display for Stranger<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoToken => formatter.write_str("it sent no token"),
+            Self::UnknownToken => formatter.write_str("it sent a token that is nobody's"),
+            Self::UnknownNames(names) => {
+                write!(formatter, "there is no line for {}", names.join(" or "))
+            }
+        }
+    }
+}
+
 /// Who it is that calls.
-fn holder<'t>(
+fn holder<'t, 'p>(
     tokens: &'t Tokens,
-    peer: &Peer,
+    peer: &'p Peer,
     sent: Option<&HeaderValue>,
-) -> Result<Holder<'t>, Status> {
+) -> Result<Holder<'t>, Stranger<'p>> {
     if let Some(sent) = sent {
-        let token = bearer(sent.as_bytes()).ok_or_else(no_token)?;
-        return tokens.holder(token).ok_or_else(unknown_token);
+        let token = bearer(sent.as_bytes()).ok_or(Stranger::NoToken)?;
+        return tokens.holder(token).ok_or(Stranger::UnknownToken);
     }
     let known = peer.names.iter().find_map(|name| tokens.named(name));
-    known.ok_or_else(|| match &peer.names[..] {
-        [] => no_token(),
-        names => no_scope(names),
+    known.ok_or(match &peer.names[..] {
+        [] => Stranger::NoToken,
+        names => Stranger::UnknownNames(names),
     })
 }
 

@@ -1,14 +1,25 @@
 //! What a server says of its protection, to its operator and to those who find it.
 
+use futures_util::StreamExt as _;
+use shippy::registry::{Registry as _, mdns::Mdns};
+use tokio::time::timeout;
+
 use super::Authority;
 use crate::{
     cli::{file, serve_with, stored},
     running::run_to_end,
-    support::{folder, own_name, shippy},
+    support::{SOON, folder, own_name, shippy},
 };
 
-#[test]
-fn a_server_that_is_found_is_known_to_speak_tls() {
+/// Whether the server of the service `name` is announced with TLS.
+async fn is_announced_with_tls(name: &str) -> bool {
+    let mut found = Mdns::new().find(name);
+    let first = timeout(SOON, found.next()).await.expect("a server");
+    first.expect("a search does not end").unwrap().tls
+}
+
+#[tokio::test]
+async fn a_server_that_is_found_is_known_to_speak_tls() {
     let home = folder();
     let name = own_name();
     let authority = Authority::new(home.path(), "ca");
@@ -21,10 +32,11 @@ fn a_server_that_is_found_is_known_to_speak_tls() {
     };
     list(&[]).exits(1).says(&["it speaks TLS", "--tls-ca FILE"]);
     list(&["--tls-ca", &authority.file]).exits(0);
+    assert!(is_announced_with_tls(&name).await);
 }
 
-#[test]
-fn a_server_that_is_announced_without_tls_is_not_spoken_to_in_clear_by_who_wants_tls() {
+#[tokio::test]
+async fn a_server_that_is_announced_without_tls_is_not_spoken_to_in_clear_by_who_wants_tls() {
     let home = folder();
     let name = own_name();
     let authority = Authority::new(home.path(), "ca");
@@ -35,6 +47,7 @@ fn a_server_that_is_announced_without_tls_is_not_spoken_to_in_clear_by_who_wants
         .exits(1)
         .says(&["it does not speak TLS"]);
     assert!(stored(&server, home.path()).is_empty());
+    assert!(!is_announced_with_tls(&name).await);
 }
 
 #[test]
