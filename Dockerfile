@@ -23,7 +23,8 @@ ENV MICRO_SERVER_ADDRESS=:50051 \
     SHIPPY_STORE=sqlite:/data/
 EXPOSE 50051
 STOPSIGNAL SIGTERM
-# Asks the server at MICRO_SERVER_ADDRESS in this container; a start that takes longer is not held against it.
+# Asks the server in this container at SHIPPY_PROBE_ADDRESS, which a server with TLS needs for it, else at
+# MICRO_SERVER_ADDRESS; a start that takes longer is not held against it.
 HEALTHCHECK --interval=10s --timeout=6s --start-period=30s --retries=3 CMD ["shippy", "health"]
 ENTRYPOINT ["shippy"]
 CMD ["serve"]

@@ -21,6 +21,7 @@ use crate::{
     registry::{Registry, access::Tenure},
 };
 
+mod certs;
 mod connect;
 mod create;
 mod exit;
@@ -33,8 +34,11 @@ mod interrupt;
 mod list;
 mod logs;
 pub mod output;
+mod security;
 mod serve;
+mod shell;
 mod tenure;
+mod token;
 
 pub use exit::Exit;
 
@@ -84,6 +88,8 @@ enum Command {
     Create(create::CreateArgs),
     List(list::ListArgs),
     Health(health::HealthArgs),
+    Token(token::TokenArgs),
+    Certs(certs::CertsArgs),
 }
 
 /// Which service, and where servers and clients meet.
@@ -255,6 +261,8 @@ impl Command {
                 }
             }
             Self::Health(args) => interrupt::or_interrupted(args.run()).await,
+            Self::Token(args) => args.run(),
+            Self::Certs(args) => args.run(),
         }
     }
 }

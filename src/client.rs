@@ -10,19 +10,23 @@ use tonic::{Response, Status};
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
 use self::{
+    attempt::{Attempt, Time},
     connection::{Candidate, Connection, Service},
     find::Wanted,
     opening::{Opened, Opening},
     servers::Servers,
+    tls::Tls,
 };
 use crate::{
     proto::{
         self, Consignment, CreateChunk, ListRequest, shipping_service_client::ShippingServiceClient,
     },
-    registry::Registry,
+    registry::{Registry, access::Secret},
 };
 
+mod attempt;
 mod connection;
+mod dialer;
 mod error;
 mod find;
 #[cfg(any(test, fuzzing))]
@@ -30,8 +34,10 @@ pub(crate) mod fuzz;
 mod identify;
 mod listing;
 mod load;
+mod mismatch;
 mod opening;
 mod servers;
+pub mod tls;
 
 pub use error::{ClientError, Failure};
 use listing::FOLLOW_PATIENCE;
@@ -42,9 +48,6 @@ pub use load::{LOAD_WINDOW, Load};
 /// A fresh discovery follows it.
 const BACK_OFF: Duration = Duration::from_millis(100);
 const LONGEST_BACK_OFF: Duration = Duration::from_secs(1);
-/// The most that a first attempt gets of the whole time, so that a server that does not answer leaves time for others.
-/// Later ones get as long as the call has taken, so that a server that is slow answers in the end.
-const ATTEMPT: Duration = Duration::from_secs(1);
 /// How long a stream may stand still, though its server lives, before another server is asked: that one may have been cut
 /// off from what it keeps the register in. It is more than a server lets pass between two signs of life in a followed
 /// list, if not by much, as asking another one costs little.
@@ -61,6 +64,13 @@ pub struct Options {
     pub register: Option<String>,
     /// For finding and one answer together; in a stream, for the next sign of progress.
     pub timeout: Duration,
+    /// How to know servers, which speak TLS then; in clear without it.
+    pub tls: Option<Tls>,
+    /// What to prove by that one may do what one asks for. It is sent by TLS, or in clear within this machine to servers
+    /// that are [named](Self::is_named), and else the call fails.
+    pub token: Option<Secret>,
+    /// Whether the caller has named the servers' addresses, so that none was looked up.
+    pub is_named: bool,
 }
 
 /// A client of one register: the first that is asked for something is the only one that ever is. Servers that share it
@@ -68,7 +78,7 @@ pub struct Options {
 /// the others where that one does not answer.
 pub struct Client {
     registry: Arc<dyn Registry>,
-    options: Options,
+    options: Arc<Options>,
     /// The id of the register that this client keeps to, once one was asked for something.
     register: Option<String>,
     connection: Option<Connection>,
@@ -92,7 +102,7 @@ impl Client {
     pub fn new(registry: Arc<dyn Registry>, options: Options) -> Self {
         Self {
             registry,
-            options,
+            options: Arc::new(options),
             register: None,
             connection: None,
             servers: Servers::default(),
@@ -205,8 +215,8 @@ impl Client {
         if let Some(connection) = self.connection.take() {
             match self.attempt(connection, time, &act).await {
                 Ok(response) => return Ok(response),
-                Err(Attempt::Final(error) | Attempt::Never(_, error)) => return Err(error),
-                Err(Attempt::Next(failure)) => {
+                Err(Attempt::Final(error)) => return Err(error),
+                Err(Attempt::Next(failure) | Attempt::Never(failure, _)) => {
                     self.servers.note_failure(&failure.address);
                     failures.push(failure);
                 }
@@ -248,8 +258,13 @@ impl Client {
     ) -> Result<Option<Response<T>>, ClientError> {
         let mut unfit = None;
         let mut may_do = false;
-        let has_time = Instant::now() + ATTEMPT <= time.deadline;
-        let mut opening = Opening::new(candidates, self.wanted(), time.deadline);
+        let has_time = time.is_enough();
+        let mut opening = Opening::new(
+            candidates,
+            self.wanted(),
+            Arc::clone(&self.options),
+            time.deadline,
+        );
         while let Some(Opened { address, result }) = opening.next().await {
             let answer = match result {
                 Ok(connection) => {
@@ -294,7 +309,8 @@ impl Client {
         let (name, wanted) = (&self.options.name, self.wanted());
         match find::find(&*self.registry, name, &wanted, until).await {
             Ok(found) if self.register.is_none() => {
-                (self.servers).set(identify::identify(found, &wanted, deadline).await);
+                let found = identify::identify(found, &wanted, &self.options, deadline).await;
+                self.servers.set(found);
             }
             Ok(found) => self.servers.set(found),
             Err(ClientError::NoServer { .. } | ClientError::Registry { .. })
@@ -336,6 +352,9 @@ impl Client {
         if let Err(status) = &result
             && error::is_worth_repeating(status)
         {
+            if let Some(mismatch) = connection.mismatch() {
+                return Err(mismatch.into_attempt(&address));
+            }
             return Err(Attempt::next(&address, error::describe(status)));
         }
         if named != self.register {
@@ -354,57 +373,5 @@ impl Client {
         self.servers.note_answer(&address);
         self.connection = Some(connection);
         result.map_err(|status| Attempt::Final(ClientError::from_status(status)))
-    }
-}
-
-/// A call's time.
-#[derive(Clone, Copy)]
-struct Time {
-    begun: Instant,
-    deadline: Instant,
-}
-
-impl Time {
-    /// When an attempt that begins now is given up.
-    fn next_attempt(self) -> Instant {
-        let length = ATTEMPT.max(self.begun.elapsed());
-        self.deadline.min(Instant::now() + length)
-    }
-}
-
-/// How an attempt failed.
-enum Attempt {
-    /// Another attempt or another server may do better.
-    Next(Failure),
-    /// This server will not ever do, for this reason; another one may.
-    Never(Failure, ClientError),
-    /// The answer would be the same again.
-    Final(ClientError),
-}
-
-impl Attempt {
-    fn next(address: &str, reason: impl Into<String>) -> Self {
-        Self::Next(Failure {
-            address: address.to_owned(),
-            reason: reason.into(),
-            is_another_register: false,
-        })
-    }
-
-    fn never(address: &str, error: ClientError) -> Self {
-        let failure = Failure {
-            address: address.to_owned(),
-            reason: error.to_string(),
-            is_another_register: false,
-        };
-        Self::Never(failure, error)
-    }
-
-    fn another_register(address: &str, named: &str) -> Self {
-        Self::Next(Failure {
-            address: address.to_owned(),
-            reason: format!("it keeps another register, {named}"),
-            is_another_register: true,
-        })
     }
 }

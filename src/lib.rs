@@ -16,3 +16,5 @@ pub mod registry;
 pub mod server;
 pub mod service;
 pub mod store;
+pub mod tls;
+pub mod tokens;

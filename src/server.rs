@@ -12,7 +12,15 @@ use tokio::{
 };
 use tonic_health::{ServingStatus, server::HealthReporter};
 
-use self::{connections::Phase, gate::Gate, presence::Presence};
+use self::{
+    connections::{Door, Phase},
+    current::Current,
+    entrance::{Entrance, Routes},
+    gate::Gate,
+    presence::Presence,
+    tls::Tls,
+    workers::Workers,
+};
 use crate::{
     proto::{
         SERVICE, SERVICE_ALIAS,
@@ -21,15 +29,23 @@ use crate::{
     registry::{Instance, Registry, RegistryError},
     service::RegisterService,
     store::{Condition, Store},
+    tokens::Tokens,
 };
 
 mod connections;
 mod copies;
+pub mod current;
+mod entrance;
 mod gate;
+mod guard;
+mod handshake;
 mod limits;
 mod listener;
 mod opened;
 mod presence;
+mod refusals;
+mod stream;
+pub mod tls;
 mod workers;
 
 pub use listener::bind;
@@ -48,6 +64,12 @@ pub struct Server {
     pub registry: Arc<dyn Registry>,
     /// What it announces.
     pub instance: Instance,
+    /// How it speaks TLS, where it does.
+    pub tls: Option<Tls>,
+    /// Who may do what, where not everybody may do everything.
+    pub tokens: Option<Current<Tokens>>,
+    /// Where it answers health checks alone, in clear and to everybody.
+    pub probe: Option<TcpListener>,
 }
 
 /// How a server ended.
@@ -73,13 +95,19 @@ impl Server {
     ) -> anyhow::Result<Ended> {
         let register = HeaderValue::from_str(self.store.register())
             .context("the register's id cannot be sent in a header")?;
+        let workers = self.workers().await?;
         let (stopping, stops) = watch::channel(false);
         let (mut health, routes) = routes(&self.store, stops);
         report(&health, ServingStatus::Serving).await;
         let following = tokio::spawn(follow(self.store.condition(), health.clone()));
         let (phase, phases) = watch::channel(Phase::Serving);
-        let gate = Gate::new(routes, register);
-        let mut serving = tokio::spawn(connections::serve(self.listener, gate, phases));
+        let entrance = Entrance {
+            listener: self.listener,
+            tls: self.tls,
+            tokens: self.tokens,
+            probe: self.probe,
+        };
+        let (mut serving, _beside) = entrance.open(routes, register, workers, &phases);
 
         let mut presence = Presence::new(&*self.registry, &self.instance, self.store.condition());
         let appearing = async {
@@ -112,8 +140,15 @@ impl Server {
             tracing::warn!("ended before the store was closed: the next start does the rest");
         }
         let cut = ended.context("the accept loop panicked")?;
-        let cut = cut.context("could not start the threads that serve connections")?;
         Ok(Ended { cut })
+    }
+
+    async fn workers(&self) -> anyhow::Result<Workers> {
+        let workers = Workers::start();
+        if workers.is_err() {
+            self.store.close().await;
+        }
+        workers.context("could not start the threads that serve connections")
     }
 }
 
@@ -128,36 +163,42 @@ pub async fn serve_bare(listener: TcpListener, service: impl ShippingService) ->
     let service =
         ShippingServiceServer::new(service).max_decoding_message_size(limits::MESSAGE_BYTES);
     let routes = tonic::service::Routes::new(service).prepare();
-    let gate = Gate::new(routes.into_axum_router(), HeaderValue::from_static("bare"));
+    let register = HeaderValue::from_static("bare");
+    let door = Door {
+        listener,
+        gate: Gate::new(routes.into_axum_router(), register, None),
+        handshake: None,
+        room: limits::CONNECTIONS,
+    };
     let (_phase, phases) = watch::channel(Phase::Serving);
-    connections::serve(listener, gate, phases).await.map(drop)
+    connections::serve(door, Workers::start()?, phases).await;
+    Ok(())
 }
 
 /// The loop keeps to the deadline by itself; this is the net beneath it.
 async fn finish(
-    mut serving: JoinHandle<io::Result<usize>>,
+    mut serving: JoinHandle<usize>,
     deadline: Instant,
-) -> Result<io::Result<usize>, tokio::task::JoinError> {
+) -> Result<usize, tokio::task::JoinError> {
     const MARGIN: Duration = Duration::from_millis(200);
     if let Ok(ended) = timeout_at(deadline + MARGIN, &mut serving).await {
         ended
     } else {
         serving.abort();
-        Ok(Ok(0))
+        Ok(0)
     }
 }
 
-fn routes(
-    store: &Arc<dyn Store>,
-    stopping: watch::Receiver<bool>,
-) -> (HealthReporter, axum::Router) {
+fn routes(store: &Arc<dyn Store>, stopping: watch::Receiver<bool>) -> (HealthReporter, Routes) {
     let (health, health_service) = tonic_health::server::health_reporter();
     let service = ShippingServiceServer::new(RegisterService::new(Arc::clone(store), stopping))
         .max_decoding_message_size(limits::MESSAGE_BYTES);
-    let routes = tonic::service::Routes::new(service)
-        .add_service(health_service)
-        .prepare();
-    (health, routes.into_axum_router())
+    let prepared = |routes: tonic::service::Routes| routes.prepare().into_axum_router();
+    let routes = Routes {
+        health: prepared(tonic::service::Routes::new(health_service.clone())),
+        all: prepared(tonic::service::Routes::new(service).add_service(health_service)),
+    };
+    (health, routes)
 }
 
 /// Ends the streams of those who watch the server's health, once they have heard that it stops: they would hold the

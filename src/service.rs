@@ -26,7 +26,9 @@ mod statuses;
 use load::Load;
 use pages::{Follower, Pages};
 use statuses::{conflict, invalid, status};
-pub use statuses::{overloaded, timed_out, wrong_register};
+pub use statuses::{
+    no_scope, no_token, overloaded, read_only, timed_out, unknown_token, wrong_register,
+};
 
 /// The largest encoded reply of `GetConsignments`: what stock gRPC clients accept.
 const MAX_REPLY_BYTES: usize = 4 * 1024 * 1024;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{ServiceArgs, exit::UsageError};
+use super::{ServiceArgs, exit::UsageError, security::ClientSecurityArgs};
 use crate::{
     address::Address,
     backend::{self, RegistryKind},
@@ -27,6 +27,8 @@ pub(super) struct ClientArgs {
     /// How long to wait in all for a server to be found and to answer, like 5s or 500ms
     #[arg(long, env = "SHIPPY_TIMEOUT", value_name = "TIME", default_value = "5s", value_parser = parse_duration)]
     timeout: Duration,
+    #[command(flatten)]
+    security: ClientSecurityArgs,
 }
 
 impl ClientArgs {
@@ -34,34 +36,59 @@ impl ClientArgs {
     ///
     /// # Errors
     ///
-    /// When the registry cannot be used as it is configured.
+    /// When the registry, or a file, cannot be used as it is configured.
     pub(super) fn client(self) -> Result<Client, UsageError> {
-        self.client_of(Vec::new())
+        let mut options = self.options();
+        self.security.load(&mut options)?;
+        self.client_with(options)
     }
 
-    /// A client of the servers at `addresses` where no `--server` is given.
+    /// A client that asks only for health, which everybody may: in clear at `probe`, if there is one, else at
+    /// `address`, if there is one, unless `--server` names another.
     ///
     /// # Errors
     ///
     /// As [`client`](Self::client).
-    pub(super) fn client_of(self, addresses: Vec<String>) -> Result<Client, UsageError> {
-        let fixed = if self.server.is_empty() {
-            addresses
-        } else {
-            self.server
-        };
-        let registry = if !fixed.is_empty() {
-            backend::fixed(fixed)
+    pub(super) fn health_client(
+        mut self,
+        probe: Option<String>,
+        address: Option<String>,
+    ) -> Result<Client, UsageError> {
+        let mut options = self.options();
+        if self.server.is_empty()
+            && let Some(probe) = probe
+        {
+            self.server = vec![probe];
+            return self.client_with(options);
+        }
+        if self.server.is_empty() {
+            self.server.extend(address);
+        }
+        self.security.load(&mut options)?;
+        options.token = None;
+        self.client_with(options)
+    }
+
+    fn options(&self) -> Options {
+        Options {
+            name: self.service.name.clone(),
+            register: self.register.clone(),
+            timeout: self.timeout,
+            tls: None,
+            token: None,
+            is_named: false,
+        }
+    }
+
+    fn client_with(self, mut options: Options) -> Result<Client, UsageError> {
+        let registry = if !self.server.is_empty() {
+            options.is_named = true;
+            backend::fixed(self.server)
         } else if self.service.registry == RegistryKind::Static {
             let advice = "--registry static looks for no server: name one with --server HOST:PORT or SHIPPY_SERVER";
             return Err(UsageError(advice.into()));
         } else {
             self.service.registry(Tenure::default())?
-        };
-        let options = Options {
-            name: self.service.name,
-            register: self.register,
-            timeout: self.timeout,
         };
         Ok(Client::new(registry, options))
     }

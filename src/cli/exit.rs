@@ -6,6 +6,8 @@ use std::{
     process::ExitCode,
 };
 
+use tonic::Code;
+
 use super::{
     figures::grouped,
     input::{InputError, STDIN},
@@ -126,14 +128,20 @@ impl Unfinished {
     }
 }
 
-/// Whether nothing can have been sent when this was the first error.
+/// Whether nothing can have been stored when this was the first error.
 fn is_before_any_server(error: &ClientError) -> bool {
     matches!(
+        error,
+        ClientError::Refused(status)
+            if matches!(status.code(), Code::Unauthenticated | Code::PermissionDenied)
+    ) || matches!(
         error,
         ClientError::NoServer { .. }
             | ClientError::Registry { .. }
             | ClientError::SeveralRegisters(_)
             | ClientError::Copies(_)
+            | ClientError::Mismatch { .. }
+            | ClientError::TurnedAway { .. }
             | ClientError::Address(_)
     )
 }
@@ -151,7 +159,7 @@ fn exit_of(error: &anyhow::Error) -> Exit {
             | ClientError::Unanswered { .. },
         ) => Exit::NoServer,
         Some(ClientError::SeveralRegisters(_) | ClientError::Copies(_)) => Exit::SeveralRegisters,
-        Some(ClientError::Refused(_)) => Exit::Refused,
+        Some(ClientError::Refused(_) | ClientError::TurnedAway { .. }) => Exit::Refused,
         Some(ClientError::Address(_)) => Exit::Usage,
         _ => Exit::Failed,
     }

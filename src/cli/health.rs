@@ -11,7 +11,7 @@ use crate::address::Address;
 /// Ask a server whether it serves
 ///
 /// Prints what it answered and where, and exits with 0 if it serves and with 1 if it does not. Made for health checks:
-/// where --address is set, as it is for the server on this machine, that server is asked and no other.
+/// where --address is set, as it is for the server on this machine, that server is asked and no other. It takes no token.
 #[derive(Debug, Args)]
 pub(super) struct HealthArgs {
     #[command(flatten)]
@@ -19,14 +19,16 @@ pub(super) struct HealthArgs {
     /// Ask the server on this machine that listens there, unless --server is given
     #[arg(long, env = "MICRO_SERVER_ADDRESS", value_name = "HOST:PORT")]
     address: Option<Address>,
+    /// Ask there instead, in clear: where the server on this machine answers health checks alone
+    #[arg(long, env = "SHIPPY_PROBE_ADDRESS", value_name = "HOST:PORT")]
+    probe_address: Option<Address>,
 }
 
 impl HealthArgs {
     pub(super) async fn run(self) -> anyhow::Result<Exit> {
-        let local = self.address.and_then(local_address);
-        let health = self
-            .client
-            .client_of(local.into_iter().collect())?
+        let probe = self.probe_address.and_then(local_address);
+        let address = self.address.and_then(local_address);
+        let health = (self.client.health_client(probe, address)?)
             .health()
             .await?;
         let word = if health.serving {

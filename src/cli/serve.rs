@@ -16,6 +16,7 @@ use super::{
     connect::parse_host,
     exit::UsageError,
     interrupt::Interrupts,
+    security::ServerSecurityArgs,
     tenure::{self, TenureArgs},
 };
 use crate::{
@@ -78,6 +79,8 @@ pub(super) struct ServeArgs {
     server_version: String,
     #[command(flatten)]
     tenure: TenureArgs,
+    #[command(flatten)]
+    security: ServerSecurityArgs,
 }
 
 /// Refuses what contradicts itself. An address that the environment sets gives way to `--lan`: what is typed counts
@@ -124,13 +127,13 @@ fn check_store(matches: &ArgMatches) -> Result<(), clap::Error> {
 impl ServeArgs {
     pub(super) async fn run(self) -> anyhow::Result<Exit> {
         let mut interrupts = Interrupts::new()?;
-        let (server, ready) = tokio::select! {
+        let (server, ready, warning) = tokio::select! {
             set_up = self.set_up() => set_up?,
             // Names are looked up and locks waited for; nothing has been promised to anybody yet.
             _ = interrupts.next() => return Ok(Exit::Interrupted),
         };
         let address = server.listener.local_addr()?;
-        let said = |announced| say_ready(&ready, address, announced);
+        let said = |announced| say_ready(&ready, announced, address, warning);
         let ended = server.run(said, first_of(interrupts)).await?;
         if ended.cut > 0 {
             tracing::warn!("cut {} connections that had not ended in time", ended.cut);
@@ -139,9 +142,9 @@ impl ServeArgs {
         Ok(Exit::Done)
     }
 
-    /// Binds, then opens the store, so that of two servers on one port the second touches nothing. The server, and
-    /// what to say once it is ready.
-    async fn set_up(mut self) -> anyhow::Result<(Server, String)> {
+    /// Binds, then opens the store, so that of two servers on one port the second touches nothing. The server, what to
+    /// say once it is ready, and what to warn of.
+    async fn set_up(mut self) -> anyhow::Result<(Server, String, Option<&'static str>)> {
         if self.lan {
             self.address.host.clear();
             self.address.port = 0;
@@ -149,19 +152,32 @@ impl ServeArgs {
         let name = self.service.name.clone();
         let url = self.store_url(&name)?;
         let registry = self.service.registry(self.tenure.tenure())?;
+        let protection = self.security.load()?;
         let listener = server::bind(&self.address).await?;
+        let probe = match &self.security.probe_address {
+            Some(address) => Some(server::bind(address).await.context("--probe-address")?),
+            None => None,
+        };
         let address = listener
             .local_addr()
             .context("could not tell the address listened on")?;
         let store = url.open(&name).await?;
-        let ready = ready_line(&name, address, &url, &*store);
+        let mut protected = protection.describe();
+        if let Some(probe) = &probe {
+            protected = format!("{protected}, health alone on {}", probe.local_addr()?);
+        }
+        let ready = ready_line(&name, address, &url, &*store, &protected);
+        let warning = protection.warning();
         let server = Server {
             listener,
             registry,
-            instance: self.instance(address, &*store),
+            instance: self.instance(address, &*store, protection.tls.is_some()),
             store,
+            tls: protection.tls,
+            tokens: protection.tokens,
+            probe,
         };
-        Ok((server, ready))
+        Ok((server, ready, warning))
     }
 
     /// Where to keep the register. What is typed counts before what is set, and of what is set the file before the URL,
@@ -180,7 +196,7 @@ impl ServeArgs {
         })
     }
 
-    fn instance(self, address: SocketAddr, store: &dyn Store) -> Instance {
+    fn instance(self, address: SocketAddr, store: &dyn Store, tls: bool) -> Instance {
         let addresses = addresses(self.advertise, address);
         Instance {
             id: unique_id(self.id.as_deref()),
@@ -193,7 +209,7 @@ impl ServeArgs {
             } else {
                 Kind::Single
             },
-            tls: false,
+            tls,
         }
     }
 }
@@ -267,7 +283,13 @@ async fn first_of(mut interrupts: Interrupts) {
     });
 }
 
-fn ready_line(name: &str, address: SocketAddr, url: &StoreUrl, store: &dyn Store) -> String {
+fn ready_line(
+    name: &str,
+    address: SocketAddr,
+    url: &StoreUrl,
+    store: &dyn Store,
+    protected: &str,
+) -> String {
     let reach = match address.ip() {
         ip if ip.is_loopback() => {
             "; this machine only: `shippy serve --lan` opens it to the network"
@@ -275,11 +297,16 @@ fn ready_line(name: &str, address: SocketAddr, url: &StoreUrl, store: &dyn Store
         _ => "",
     };
     let register = store.register();
-    format!("shippy serves {name} on {address}, store {url}, register {register}{reach}")
+    format!("shippy serves {name} on {address}, store {url}, register {register}{protected}{reach}")
 }
 
 /// Standard output gets one line, once the server answers; without a reader it is done without.
-fn say_ready(line: &str, address: SocketAddr, announced: Result<(), RegistryError>) {
+fn say_ready(
+    line: &str,
+    announced: Result<(), RegistryError>,
+    address: SocketAddr,
+    warning: Option<&str>,
+) {
     if let Err(error) = announced {
         let port = address.port();
         let host = match address.ip() {
@@ -295,10 +322,8 @@ fn say_ready(line: &str, address: SocketAddr, announced: Result<(), RegistryErro
         };
         tracing::warn!("not announced, so clients need --server {host}:{port}{until}: {error}");
     }
-    if !address.ip().is_loopback() {
-        tracing::warn!(
-            "anyone who reaches {address} can read and write: there are neither TLS nor tokens yet"
-        );
+    if let Some(warning) = warning.filter(|_| !address.ip().is_loopback()) {
+        tracing::warn!("anyone who reaches {address} {warning}");
     }
     let mut stdout = std::io::stdout().lock();
     let _ = writeln!(stdout, "{line}").and_then(|()| stdout.flush());

@@ -1,6 +1,6 @@
 //! One connection to one server, and the register behind it.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use tonic::{
     Code, Request, Status,
@@ -13,11 +13,15 @@ use tonic_health::pb::{
     health_client::HealthClient,
 };
 
-use super::{Attempt, ClientError, error, find::Wanted};
-use crate::{causes::chain, proto::REGISTER_KEY};
+use super::{
+    Attempt, ClientError, Options,
+    dialer::Dialer,
+    error,
+    find::Wanted,
+    mismatch::{Found, Mismatch},
+};
+use crate::{causes::chain, proto::REGISTER_KEY, registry::access::Secret};
 
-/// How long one connect may take: far more than it does on a local network.
-const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
 /// How often a silent server is pinged while something is expected of it, and how long it may take to answer. A server
 /// answers pings whatever else it has to do, so one that does not is cut off: streams then go on with another one
 /// within 2 s.
@@ -38,8 +42,8 @@ pub(super) struct Candidate {
     pub(super) tls: bool,
 }
 
-/// A channel whose every request says which register it is for.
-pub(super) type Service = InterceptedService<Channel, AskRegister>;
+/// A channel whose every request says which register it is for, and whose it is.
+pub(super) type Service = InterceptedService<Channel, Introduction>;
 
 /// An open connection.
 #[derive(Debug, Clone)]
@@ -48,27 +52,50 @@ pub(super) struct Connection {
     pub(super) service: Service,
     /// The id of the register that answers there.
     pub(super) register: String,
+    /// What was found out about the server since.
+    found: Arc<Found>,
 }
 
-/// Names the wanted register in each request, so that any other refuses it before it does anything.
-#[derive(Debug, Clone)]
-pub(super) struct AskRegister(Option<MetadataValue<Ascii>>);
+impl Connection {
+    /// Why the server will not ever do, where that is known.
+    pub(super) fn mismatch(&self) -> Option<Mismatch> {
+        self.found.get().cloned()
+    }
+}
 
-impl Interceptor for AskRegister {
+/// Names the wanted register in each request, so that any other refuses it before it does anything, and shows the token
+/// where there is one to show.
+#[derive(Debug, Clone)]
+pub(super) struct Introduction {
+    register: Option<MetadataValue<Ascii>>,
+    token: Option<MetadataValue<Ascii>>,
+}
+
+impl Interceptor for Introduction {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        if let Some(register) = &self.0 {
-            request
-                .metadata_mut()
-                .insert(REGISTER_KEY, register.clone());
+        let metadata = request.metadata_mut();
+        if let Some(register) = &self.register {
+            metadata.insert(REGISTER_KEY, register.clone());
+        }
+        if let Some(token) = &self.token {
+            metadata.insert("authorization", token.clone());
         }
         Ok(request)
     }
 }
 
-impl AskRegister {
+impl Introduction {
     /// Text that cannot be sent is no register's id, so nothing is lost by leaving it out.
-    fn new(register: &str) -> Self {
-        Self(register.parse().ok().filter(|_| !register.is_empty()))
+    fn new(register: &str, token: Option<&Secret>) -> Self {
+        let token = token.and_then(|token| format!("Bearer {}", token.reveal()).parse().ok());
+        Self {
+            register: register.parse().ok().filter(|_| !register.is_empty()),
+            token: token.map(|mut token: MetadataValue<Ascii>| {
+                // Neither shown in a log nor kept in HTTP/2's table of headers.
+                token.set_sensitive(true);
+                token
+            }),
+        }
     }
 }
 
@@ -82,6 +109,8 @@ pub(super) enum OpenFailure {
     AnotherRegister(String),
     /// The server refused to say what it serves.
     Refused(Status),
+    /// The two do not get to speak to each other.
+    Mismatch(Mismatch),
 }
 
 impl OpenFailure {
@@ -91,43 +120,81 @@ impl OpenFailure {
             Self::AnotherRegister(named) => Attempt::another_register(address, &named),
             Self::Address(reason) => Attempt::never(address, ClientError::Address(reason)),
             Self::Refused(status) => Attempt::never(address, ClientError::from_status(status)),
+            Self::Mismatch(mismatch) => mismatch.into_attempt(address),
         }
     }
 }
 
 /// Connects to `candidate`. A server whose register is not known from discovery is asked for it before anything else,
 /// so that nothing is ever sent to one register after another has answered.
-pub(super) async fn open(candidate: Candidate, wanted: &Wanted) -> Result<Connection, OpenFailure> {
-    if candidate.tls {
-        let reason = "it expects TLS, which this version of shippy does not speak".into();
-        return Err(OpenFailure::Server(reason));
+pub(super) async fn open(
+    candidate: Candidate,
+    wanted: &Wanted,
+    options: &Options,
+) -> Result<Connection, OpenFailure> {
+    let dialer = dialer(&candidate, options).map_err(OpenFailure::Mismatch)?;
+    let found = dialer.found();
+    // What was found out says more than what came of it.
+    let or_found = |failure| (found.get().cloned()).map_or(failure, OpenFailure::Mismatch);
+    let endpoint = endpoint(&candidate.address, options.tls.is_some());
+    let address = |error| OpenFailure::Address(format!("{}: {}", candidate.address, chain(&error)));
+    let channel = (endpoint.map_err(address)?)
+        .connect_with_connector(dialer)
+        .await;
+    let channel = channel.map_err(|error| or_found(OpenFailure::Server(chain(&error))))?;
+    let register = match candidate.register.as_str() {
+        "" => ask_register(&channel, wanted).await.map_err(or_found)?,
+        register => register.to_owned(),
+    };
+    let introduction = Introduction::new(&register, options.token.as_ref());
+    Ok(Connection {
+        candidate,
+        service: InterceptedService::new(channel, introduction),
+        register,
+        found,
+    })
+}
+
+/// How to connect to `candidate`.
+///
+/// # Errors
+///
+/// Why not to.
+fn dialer(candidate: &Candidate, options: &Options) -> Result<Dialer, Mismatch> {
+    let stays_here = options.token.is_some() && options.tls.is_none();
+    if options.tls.is_none() && candidate.tls {
+        return Err(Mismatch::needs_tls());
     }
-    let endpoint = Endpoint::from_shared(format!("http://{}", candidate.address))
-        .and_then(|endpoint| endpoint.user_agent(concat!("shippy/", env!("CARGO_PKG_VERSION"))))
-        .map_err(|error| OpenFailure::Address(format!("{}: {}", candidate.address, chain(&error))))?
-        .connect_timeout(CONNECT_TIMEOUT)
-        .tcp_nodelay(true)
+    if stays_here && !options.is_named {
+        // Whoever likes can answer a search.
+        let reason =
+            "nothing proves that the server that was found is the one that the token is for";
+        return Err(Mismatch::token_in_clear(reason));
+    }
+    // What it is announced with decides nothing else: where TLS is wanted there is no other connection.
+    Ok(Dialer::new(options.tls.clone(), stays_here))
+}
+
+/// tonic is not told of TLS: the dialer sees to it, and requests only name their scheme.
+fn endpoint(address: &str, tls: bool) -> Result<Endpoint, tonic::transport::Error> {
+    let scheme = if tls { "https" } else { "http" };
+    let origin = format!("{scheme}://{address}").parse();
+    let endpoint = Endpoint::from_shared(format!("http://{address}"))?
+        .user_agent(concat!("shippy/", env!("CARGO_PKG_VERSION")))?
         .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
         .keep_alive_timeout(KEEPALIVE_TIMEOUT)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW);
-    let channel = endpoint.connect().await;
-    let channel = channel.map_err(|error| OpenFailure::Server(chain(&error)))?;
-    let register = match candidate.register.as_str() {
-        "" => ask_register(&channel, wanted).await?,
-        register => register.to_owned(),
-    };
-    let ask = AskRegister::new(&register);
-    Ok(Connection {
-        candidate,
-        service: InterceptedService::new(channel, ask),
-        register,
+    // The address is one already.
+    Ok(match origin {
+        Ok(origin) => endpoint.origin(origin),
+        Err(_) => endpoint,
     })
 }
 
 async fn ask_register(channel: &Channel, wanted: &Wanted) -> Result<String, OpenFailure> {
-    let ask = AskRegister::new(wanted.text());
-    let mut health = HealthClient::new(InterceptedService::new(channel.clone(), ask));
+    let introduction = Introduction::new(wanted.text(), None);
+    let mut health = HealthClient::new(InterceptedService::new(channel.clone(), introduction));
     let answer = health.check(HealthCheckRequest::default()).await;
     let metadata = match &answer {
         Ok(response) => response.metadata(),

@@ -61,6 +61,23 @@ pub enum ClientError {
     /// The server failed.
     #[error("the server failed: {}", describe(.0))]
     Failed(Status),
+    /// The server is none that we go on with: one that does not speak TLS as it is to, whose certificate is not good, or
+    /// to which a token would be sent in clear.
+    #[error("could not use the server at {address}: {reason}")]
+    Mismatch {
+        /// Where it is, `HOST:PORT`.
+        address: String,
+        /// Why not, and what to change.
+        reason: String,
+    },
+    /// The server does not go on with us, as it wants another certificate than ours, or one at all.
+    #[error("the server at {address} turned this client away: {reason}")]
+    TurnedAway {
+        /// Where it is, `HOST:PORT`.
+        address: String,
+        /// Why, and what to change.
+        reason: String,
+    },
     /// That is no address.
     #[error("could not use the address {0}")]
     Address(String),

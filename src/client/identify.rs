@@ -7,6 +7,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use tokio::time::{Instant, timeout_at};
 
 use super::{
+    Options,
     connection::{self, Candidate},
     find::Wanted,
     opening::{OPEN_TIMEOUT, STAGGER},
@@ -20,13 +21,14 @@ use crate::registry::Instance;
 pub(super) async fn identify(
     mut found: Vec<Instance>,
     wanted: &Wanted,
+    options: &Options,
     deadline: Instant,
 ) -> Vec<Instance> {
     let is_unknown = |instance: &Instance| instance.register.is_empty();
     if found.len() < 2 || !found.iter().all(is_unknown) {
         return found;
     }
-    let registers = ask(&found, wanted, deadline).await;
+    let registers = ask(&found, wanted, options, deadline).await;
     let Some(chosen) = registers.values().next().cloned() else {
         return found;
     };
@@ -38,9 +40,14 @@ pub(super) async fn identify(
 }
 
 /// The register of each that answers, by its place in `found`. Once one has, the others get a little time.
-async fn ask(found: &[Instance], wanted: &Wanted, deadline: Instant) -> BTreeMap<usize, String> {
+async fn ask(
+    found: &[Instance],
+    wanted: &Wanted,
+    options: &Options,
+    deadline: Instant,
+) -> BTreeMap<usize, String> {
     let mut asked: FuturesUnordered<_> = (found.iter().enumerate())
-        .map(async |(place, instance)| (place, register_of(instance, wanted).await))
+        .map(async |(place, instance)| (place, register_of(instance, wanted, options).await))
         .collect();
     let mut registers = BTreeMap::new();
     let mut until = deadline.min(Instant::now() + OPEN_TIMEOUT);
@@ -53,12 +60,12 @@ async fn ask(found: &[Instance], wanted: &Wanted, deadline: Instant) -> BTreeMap
     registers
 }
 
-async fn register_of(instance: &Instance, wanted: &Wanted) -> Option<String> {
+async fn register_of(instance: &Instance, wanted: &Wanted, options: &Options) -> Option<String> {
     let candidate = Candidate {
         register: String::new(),
         address: instance.addresses.first()?.clone(),
         tls: instance.tls,
     };
-    let connection = connection::open(candidate, wanted).await.ok()?;
+    let connection = connection::open(candidate, wanted, options).await.ok()?;
     Some(connection.register)
 }

@@ -1,6 +1,6 @@
 //! Opening a connection to one of several servers, so that one that is silent holds nobody up for long.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use futures_util::{
     future::{BoxFuture, FutureExt as _},
@@ -9,6 +9,7 @@ use futures_util::{
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::{
+    Options,
     connection::{self, Candidate, Connection, OpenFailure},
     find::Wanted,
 };
@@ -28,6 +29,7 @@ pub(super) struct Opening {
     /// When to try the next one beside those.
     next_at: Instant,
     wanted: Wanted,
+    options: Arc<Options>,
     deadline: Instant,
 }
 
@@ -39,13 +41,19 @@ pub(super) struct Opened {
 
 impl Opening {
     /// Nothing is tried before the first [`next`](Self::next), and nothing after `deadline`.
-    pub(super) fn new(candidates: Vec<Candidate>, wanted: Wanted, deadline: Instant) -> Self {
+    pub(super) fn new(
+        candidates: Vec<Candidate>,
+        wanted: Wanted,
+        options: Arc<Options>,
+        deadline: Instant,
+    ) -> Self {
         Self {
             waiting: candidates.into(),
             under_way: FuturesUnordered::new(),
             begun: Vec::new(),
             next_at: Instant::now(),
             wanted,
+            options,
             deadline,
         }
     }
@@ -85,10 +93,10 @@ impl Opening {
         self.next_at = now + STAGGER;
         self.begun.push(candidate.address.clone());
         let until = self.deadline.min(now + OPEN_TIMEOUT);
-        let wanted = self.wanted.clone();
+        let (wanted, options) = (self.wanted.clone(), Arc::clone(&self.options));
         let open = async move {
             let address = candidate.address.clone();
-            let opened = timeout_at(until, connection::open(candidate, &wanted)).await;
+            let opened = timeout_at(until, connection::open(candidate, &wanted, &options)).await;
             let late = |_| Err(OpenFailure::Server("it did not answer in time".into()));
             Opened {
                 address,

@@ -1,6 +1,6 @@
 //! The accept loop: one task a connection, a bound on how many, and a drain that ends.
 
-use std::{io, pin::pin, sync::Arc};
+use std::{io, net::SocketAddr, pin::pin, sync::Arc};
 
 use hyper_util::rt::TokioIo;
 use tokio::{
@@ -12,10 +12,23 @@ use tokio::{
 
 use super::{
     gate::Gate,
-    limits::{ACCEPT_RETRY, CONNECTIONS, OPENING_TIMEOUT, connection_builder},
+    guard::Peer,
+    handshake::Handshake,
+    limits::{ACCEPT_RETRY, OPENING_TIMEOUT, connection_builder},
     opened::Opened,
+    stream::Stream,
     workers::{Place, Workers},
 };
+
+/// Where connections come in, and what they meet.
+pub(super) struct Door {
+    pub(super) listener: TcpListener,
+    pub(super) gate: Gate,
+    /// What comes before the first byte of HTTP, where TLS is spoken.
+    pub(super) handshake: Option<Handshake>,
+    /// How many connections there may be at once.
+    pub(super) room: usize,
+}
 
 /// What the server is to do about its connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,18 +40,15 @@ pub(super) enum Phase {
 }
 
 /// Serves connections until the phase is draining and they have ended or its time is over. Returns how many were cut.
-///
-/// # Errors
-///
-/// When the threads that serve them cannot be started.
-pub(super) async fn serve(
-    listener: TcpListener,
-    gate: Gate,
-    phase: watch::Receiver<Phase>,
-) -> io::Result<usize> {
-    let workers = Workers::start()?;
+pub(super) async fn serve(door: Door, workers: Workers, phase: watch::Receiver<Phase>) -> usize {
+    let Door {
+        listener,
+        gate,
+        handshake,
+        room,
+    } = door;
     let mut connections = JoinSet::new();
-    let room = Arc::new(Semaphore::new(CONNECTIONS));
+    let room = Arc::new(Semaphore::new(room));
     let mut stop = phase.clone();
     let mut stopped = pin!(draining(&mut stop));
     loop {
@@ -52,12 +62,18 @@ pub(super) async fn serve(
             // Ended connections are taken off the list as they end.
             Some(_) = connections.join_next() => {}
             (permit, accepted) = accepted => match accepted {
-                Ok((stream, _)) => {
+                Ok((stream, peer)) => {
                     let Place { runtime, busy } = workers.place();
-                    let connection = connection(stream.into_std(), gate.clone(), phase.clone());
+                    let connection = Connection {
+                        peer,
+                        gate: gate.clone(),
+                        handshake: handshake.clone(),
+                        phase: phase.clone(),
+                    };
+                    let stream = stream.into_std();
                     let connection = async move {
                         let _held = (permit, busy);
-                        connection.await;
+                        connection.serve(stream).await;
                     };
                     connections.spawn_on(connection, &runtime);
                 }
@@ -66,7 +82,7 @@ pub(super) async fn serve(
         }
     }
     drop(listener);
-    Ok(drain(connections, &phase).await)
+    drain(connections, &phase).await
 }
 
 async fn draining(phase: &mut watch::Receiver<Phase>) {
@@ -97,37 +113,64 @@ async fn drain(mut connections: JoinSet<()>, phase: &watch::Receiver<Phase>) -> 
     cut
 }
 
-/// One connection's life. TLS would be negotiated here, before the first byte of HTTP.
-async fn connection(
-    stream: io::Result<std::net::TcpStream>,
+/// A connection that was accepted.
+struct Connection {
+    peer: SocketAddr,
     gate: Gate,
-    mut phase: watch::Receiver<Phase>,
-) {
-    // It was accepted on another thread, and is to be watched by this one's runtime.
-    let stream = match stream.and_then(TcpStream::from_std) {
-        Ok(stream) => stream,
-        Err(error) => return tracing::warn!("could not serve a connection: {error}"),
-    };
-    // Replies are small and complete: waiting to fill a segment would only delay them.
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!("could not set TCP_NODELAY: {error}");
+    handshake: Option<Handshake>,
+    phase: watch::Receiver<Phase>,
+}
+
+impl Connection {
+    /// The connection's life.
+    async fn serve(mut self, stream: io::Result<std::net::TcpStream>) {
+        // It was accepted on another thread, and is to be watched by this one's runtime.
+        let stream = match stream.and_then(TcpStream::from_std) {
+            Ok(stream) => stream,
+            Err(error) => return tracing::warn!("could not serve a connection: {error}"),
+        };
+        // Replies are small and complete: waiting to fill a segment would only delay them.
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!("could not set TCP_NODELAY: {error}");
+        }
+        let opening = open(stream, self.peer, self.handshake.as_ref());
+        let opened = tokio::select! {
+            opened = timeout(OPENING_TIMEOUT, opening) => opened,
+            // Nothing is under way that a drain would have to wait for.
+            () = draining(&mut self.phase) => return,
+        };
+        let Ok(Some((stream, peer))) = opened else {
+            return;
+        };
+        let builder = connection_builder();
+        let gate = self.gate.meets(peer);
+        let mut served = pin!(builder.serve_connection(TokioIo::new(stream), gate));
+        let result = tokio::select! {
+            result = served.as_mut() => result,
+            () = draining(&mut self.phase) => {
+                served.as_mut().graceful_shutdown();
+                served.await
+            }
+        };
+        if let Err(error) = result {
+            tracing::debug!("a connection ended: {error}");
+        }
     }
-    let opened = tokio::select! {
-        opened = timeout(OPENING_TIMEOUT, Opened::new(stream)) => opened,
-        // Nothing is under way that a drain would have to wait for.
-        () = draining(&mut phase) => return,
-    };
-    let Ok(Some(stream)) = opened else { return };
-    let builder = connection_builder();
-    let mut served = pin!(builder.serve_connection(TokioIo::new(stream), gate));
-    let result = tokio::select! {
-        result = served.as_mut() => result,
-        () = draining(&mut phase) => {
-            served.as_mut().graceful_shutdown();
-            served.await
+}
+
+/// Agrees with the peer on how to speak; `None` when it does not.
+async fn open(
+    stream: TcpStream,
+    address: SocketAddr,
+    handshake: Option<&Handshake>,
+) -> Option<(Opened<Stream>, Peer)> {
+    let (stream, names) = match handshake {
+        None => (Stream::Clear(stream), Vec::new()),
+        Some(handshake) => {
+            let (stream, names) = handshake.shake(stream, address).await?;
+            (Stream::Secure(Box::new(stream)), names)
         }
     };
-    if let Err(error) = result {
-        tracing::debug!("a connection ended: {error}");
-    }
+    let stream = Opened::new(stream).await?;
+    Some((stream, Peer { address, names }))
 }

@@ -10,7 +10,7 @@ use std::{
 
 use axum::{Router, body::Body};
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Request, Response, Uri, uri::PathAndQuery};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri, uri::PathAndQuery};
 use hyper::{
     body::{Body as HttpBody, Frame, Incoming},
     service::Service,
@@ -21,7 +21,10 @@ use tokio::{
 };
 use tower_service::Service as _;
 
-use super::limits::{LISTS, LOADS, REPLY_PIECE, REQUEST_TIMEOUT, REQUESTS, WHOLE_REPLIES};
+use super::{
+    guard::{Guard, Pass, Peer},
+    limits::{LISTS, LOADS, REPLY_PIECE, REQUEST_TIMEOUT, REQUESTS, WHOLE_REPLIES},
+};
 use crate::{
     proto::{REGISTER_KEY, SERVICE, SERVICE_ALIAS},
     service,
@@ -33,6 +36,16 @@ pub(super) struct Gate {
     routes: Router,
     register: HeaderValue,
     room: Room,
+    /// Where not everybody may call everything.
+    guard: Option<Guard>,
+}
+
+/// The gate as one peer meets it.
+#[derive(Clone)]
+pub(super) struct PeersGate {
+    gate: Gate,
+    /// Who it is, where that matters.
+    peer: Option<Arc<Peer>>,
 }
 
 /// How many more requests of each sort can be taken on, over all connections.
@@ -76,6 +89,8 @@ struct Placed {
     body: Body,
     rest: Bytes,
     _place: OwnedSemaphorePermit,
+    /// Where its caller may be denied the rest of it.
+    pass: Option<Pass>,
 }
 
 impl Placed {
@@ -96,6 +111,15 @@ impl HttpBody for Placed {
         if !self.rest.is_empty() {
             return Poll::Ready(Some(Ok(self.next_piece())));
         }
+        if let Some(Err(refusal)) = self.pass.as_mut().map(Pass::holds) {
+            self.pass = None;
+            self.body = Body::empty();
+            let mut trailers = HeaderMap::new();
+            return Poll::Ready(Some(match refusal.add_header(&mut trailers) {
+                Ok(()) => Ok(Frame::trailers(trailers)),
+                Err(unsayable) => Err(axum::Error::new(unsayable)),
+            }));
+        }
         let frame = match ready!(Pin::new(&mut self.body).poll_frame(context)) {
             Some(Ok(frame)) => frame,
             ended => return Poll::Ready(ended),
@@ -115,32 +139,54 @@ impl HttpBody for Placed {
 }
 
 impl Gate {
-    pub(super) fn new(routes: Router, register: HeaderValue) -> Self {
+    pub(super) fn new(routes: Router, register: HeaderValue, guard: Option<Guard>) -> Self {
         Self {
             routes,
             register,
             room: Room::new(),
+            guard,
         }
     }
 
+    /// The gate for `peer`.
+    pub(super) fn meets(&self, peer: Peer) -> PeersGate {
+        PeersGate {
+            gate: self.clone(),
+            peer: self.guard.is_some().then(|| Arc::new(peer)),
+        }
+    }
+}
+
+impl PeersGate {
     async fn answer(self, mut request: Request<Incoming>) -> Response<Body> {
+        let Self { gate, peer } = self;
         if let Some(wanted) = request.headers().get(REGISTER_KEY)
-            && !self.register.as_bytes().starts_with(wanted.as_bytes())
+            && !gate.register.as_bytes().starts_with(wanted.as_bytes())
         {
             let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
-            return service::wrong_register(&text(wanted), &text(&self.register)).into_http();
+            return service::wrong_register(&text(wanted), &text(&gate.register)).into_http();
         }
-        let Some(place) = self.room.take(request.uri().path()).await else {
+        resolve_alias(request.uri_mut());
+        let pass = match (gate.guard, peer) {
+            (Some(guard), Some(peer)) => {
+                match guard.check(&peer, request.uri().path(), request.headers()) {
+                    Ok(pass) => pass,
+                    Err(refusal) => return refusal.into_http(),
+                }
+            }
+            _ => None,
+        };
+        let Some(place) = gate.room.take(request.uri().path()).await else {
             return service::overloaded().into_http();
         };
-        resolve_alias(request.uri_mut());
-        let mut routes = self.routes;
+        let mut routes = gate.routes;
         match timeout(REQUEST_TIMEOUT, routes.call(request)).await {
             Ok(Ok(response)) => response.map(|body| {
                 Body::new(Placed {
                     body,
                     rest: Bytes::new(),
                     _place: place,
+                    pass,
                 })
             }),
             Ok(Err(never)) => match never {},
@@ -149,16 +195,16 @@ impl Gate {
     }
 }
 
-impl Service<Request<Incoming>> for Gate {
+impl Service<Request<Incoming>> for PeersGate {
     type Response = Response<Body>;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let gate = self.clone();
+        let this = self.clone();
         Box::pin(async move {
-            let register = gate.register.clone();
-            let mut response = gate.answer(request).await;
+            let register = this.gate.register.clone();
+            let mut response = this.answer(request).await;
             let key = HeaderName::from_static(REGISTER_KEY);
             response.headers_mut().insert(key, register);
             Ok(response)

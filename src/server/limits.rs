@@ -11,6 +11,8 @@ use hyper_util::{
 /// Connections at once. Most systems let a process open 1,024 files unless told otherwise, and the store needs a
 /// few; further connections wait in the listener's backlog.
 pub(super) const CONNECTIONS: usize = 960;
+/// The same on the address for probes, each of which is one short call.
+pub(super) const PROBES: usize = 16;
 /// Connections that the system holds ready while none can be accepted.
 pub(super) const BACKLOG: i32 = 1_024;
 /// Requests at work at once, over all connections, each with a message of up to [`MESSAGE_BYTES`]. A commit serves
@@ -30,7 +32,8 @@ pub(super) const REPLY_PIECE: usize = 64 * 1024;
 pub(super) const MESSAGE_BYTES: usize = 512 * 1024;
 /// How long one request may take, for a stream until it begins: far more than a commit takes on a slow disk.
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
-/// How long a peer may take to say that it speaks HTTP/2, which clients do with their first packet.
+/// How long a peer may take to agree on TLS, where the server speaks it, and to say that it speaks HTTP/2, which clients do
+/// with their first packets.
 pub(super) const OPENING_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a drain may take in all: under the 10 s after which Docker kills.
 pub(super) const DRAIN_GRACE: Duration = Duration::from_secs(8);

@@ -8,8 +8,16 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 
+use super::stream::close;
+
 /// What every HTTP/2 connection begins with (RFC 9113 §3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// What every TLS connection begins with: a handshake record (RFC 8446 §5.1).
+const TLS: u8 = 22;
+/// The answer to that, as an HTTP/2 server gives it (RFC 9113 §6.5, §6.8): empty settings, and a farewell that says why.
+/// What speaks TLS takes it for what it is, something else than TLS.
+const NO_TLS: &[u8] = b"\0\0\0\x04\0\0\0\0\0\
+    \0\0\x21\x07\0\0\0\0\0\0\0\0\0\0\0\0\x01this server speaks no TLS";
 
 /// Such a connection, to be read from the beginning.
 ///
@@ -34,6 +42,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Opened<S> {
             };
             // Whoever speaks something else is let go at once, however little it says.
             if !PREFACE.starts_with(&said[..length]) {
+                if said[0] == TLS {
+                    close(stream, NO_TLS).await;
+                }
                 return None;
             }
         }
@@ -75,5 +86,33 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Opened<S> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncWriteExt as _, duplex};
+
+    use super::*;
+
+    #[test]
+    fn the_farewell_is_as_long_as_it_says() {
+        let (settings, farewell) = NO_TLS.split_at(9);
+        assert_eq!(settings[..3], [0, 0, 0]);
+        assert_eq!(farewell.len(), 9 + usize::from(farewell[2]));
+    }
+
+    #[tokio::test]
+    async fn who_speaks_tls_is_told_and_others_are_let_go() {
+        for (said, answer) in [(&[TLS, 3, 1][..], NO_TLS), (b"GET / HTTP/1.1", b"")] {
+            let (mut client, server) = duplex(1024);
+            let opening = tokio::spawn(Opened::new(server));
+            client.write_all(said).await.unwrap();
+            client.shutdown().await.unwrap();
+            let mut told = Vec::new();
+            client.read_to_end(&mut told).await.unwrap();
+            assert_eq!(told, answer);
+            assert!(opening.await.unwrap().is_none());
+        }
     }
 }

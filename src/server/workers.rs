@@ -47,6 +47,15 @@ impl Workers {
         Self::start_all(cores.div_ceil(2))
     }
 
+    /// The calling runtime alone, for what is seldom asked.
+    pub(super) fn here() -> Self {
+        let (stop, _) = watch::channel(());
+        Self {
+            all: vec![Worker::on(Handle::current())],
+            _stop: stop,
+        }
+    }
+
     fn start_all(count: usize) -> io::Result<Self> {
         let (stop, stopped) = watch::channel(());
         let mut all = vec![Worker::on(Handle::current())];

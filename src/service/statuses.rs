@@ -13,6 +13,8 @@ use crate::{
 
 /// Most violations named in one reply: they travel in the trailers, whose size peers limit, often to 16 KiB.
 pub(super) const MAX_VIOLATIONS: usize = 10;
+/// Most names of a certificate in one reply.
+const MAX_NAMES: usize = 3;
 /// When to try again after the server had too much to do: long enough for some commits.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
 
@@ -38,6 +40,42 @@ pub fn overloaded() -> Status {
 #[must_use]
 pub fn timed_out(limit: Duration) -> Status {
     Status::deadline_exceeded(format!("the request was not done within {limit:?}"))
+}
+
+/// The caller does not say who it is, to a server that asks for it.
+#[must_use]
+pub fn no_token() -> Status {
+    Status::unauthenticated(
+        "this server asks for a token: set SHIPPY_TOKEN, or give --token-file FILE",
+    )
+}
+
+/// The caller's token is nobody's.
+#[must_use]
+pub fn unknown_token() -> Status {
+    Status::unauthenticated(
+        "this server does not know the token: it needs the line that `shippy token` printed for it",
+    )
+}
+
+/// The caller may do nothing: none of the `names` in its certificate is known.
+#[must_use]
+pub fn no_scope(names: &[String]) -> Status {
+    // A certificate may have hundreds, and this travels in a header.
+    let names = &names[..names.len().min(MAX_NAMES)];
+    Status::permission_denied(format!(
+        "the certificate is that of {}, whom this server's --tokens file does not name: send a token, or have a line \
+         added there",
+        names.join(", ")
+    ))
+}
+
+/// The caller, who is `name`, may list and not create.
+#[must_use]
+pub fn read_only(name: &str) -> Status {
+    Status::permission_denied(format!(
+        "{name} may list and not create: that takes the scope write"
+    ))
 }
 
 /// What is wrong with `subject`, in the message for people and in the details for programs.

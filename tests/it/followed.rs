@@ -128,6 +128,9 @@ async fn write(address: &str, number: u64, work: &Work) -> u64 {
         name: "any".into(),
         register: None,
         timeout: TIMEOUT,
+        tls: None,
+        token: None,
+        is_named: true,
     };
     let mut client = Client::new(backend::fixed(vec![address.to_owned()]), options);
     let mut created = 0;

@@ -19,6 +19,7 @@ mod postgres;
 mod registry;
 mod replicas;
 mod running;
+mod security;
 mod serve;
 mod stock_client;
 mod store;

@@ -41,6 +41,9 @@ fn client_of(registry: Arc<dyn Registry>, name: &str, timeout: Duration) -> Clie
         name: name.into(),
         register: None,
         timeout,
+        tls: None,
+        token: None,
+        is_named: true,
     };
     Client::new(registry, options)
 }

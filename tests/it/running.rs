@@ -125,6 +125,11 @@ impl Printing {
         (self.running.end(), self.printed.join().unwrap())
     }
 
+    /// Whether it has not ended.
+    pub(crate) fn is_under_way(&mut self) -> bool {
+        self.running.child.try_wait().unwrap().is_none()
+    }
+
     /// Ends it by Ctrl-C, which is how it is to end; what it had printed.
     pub(crate) fn interrupt(self) -> String {
         self.running.signal(Signal::INT);

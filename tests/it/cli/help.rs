@@ -5,7 +5,7 @@ use crate::{
     support::{folder, run, shippy},
 };
 
-const COMMANDS: [&str; 4] = ["serve", "create", "list", "health"];
+const COMMANDS: [&str; 6] = ["serve", "create", "list", "health", "token", "certs"];
 
 #[test]
 fn help_of_every_command_is_data_and_names_the_exit_codes() {

@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// Every variable that is a setting of some command.
-const SETTINGS: [&str; 19] = [
+const SETTINGS: [&str; 30] = [
     "MICRO_SERVER_NAME",
     "MICRO_SERVER_VERSION",
     "MICRO_SERVER_ID",
@@ -26,7 +26,18 @@ const SETTINGS: [&str; 19] = [
     "SHIPPY_REGISTRY_CA",
     "SHIPPY_REGISTRY_PASSWORD",
     "SHIPPY_REGISTRY_USER",
+    "SHIPPY_PROBE_ADDRESS",
     "SHIPPY_TIMEOUT",
+    "SHIPPY_TLS_CA",
+    "SHIPPY_TLS_CERT",
+    "SHIPPY_TLS_CLIENT_CA",
+    "SHIPPY_TLS_CLIENT_CERT",
+    "SHIPPY_TLS_CLIENT_KEY",
+    "SHIPPY_TLS_KEY",
+    "SHIPPY_TLS_SERVER_NAME",
+    "SHIPPY_TOKEN",
+    "SHIPPY_TOKENS",
+    "SHIPPY_TOKEN_FILE",
     "SHIPPY_LOG",
     "SHIPPY_LOG_FORMAT",
 ];

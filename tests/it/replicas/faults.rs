@@ -238,7 +238,8 @@ async fn witness(etcd: &str, stop: &AtomicBool) -> Seen {
         (done, listed)
     };
     let following = witnesses::follow(client(etcd), &end);
-    let (((created, loaded), listed), (followed, over_follow)) = join(writing, following).await;
+    let (((created, loaded), listed), (followed, over_follow)) =
+        Box::pin(join(writing, following)).await;
     let (mut acknowledged, over_load) = loaded;
     let mut over_create = Vec::new();
     for (ids, pauses) in created {
