@@ -294,7 +294,8 @@ impl Client {
         let (name, wanted) = (&self.options.name, self.wanted());
         match find::find(&*self.registry, name, &wanted, until).await {
             Ok(found) if self.register.is_none() => {
-                (self.servers).set(identify::identify(found, &wanted, deadline).await);
+                let registry = &*self.registry;
+                (self.servers).set(identify::identify(registry, found, &wanted, deadline).await?);
             }
             Ok(found) => self.servers.set(found),
             Err(ClientError::NoServer { .. } | ClientError::Registry { .. })

@@ -20,9 +20,9 @@ use super::{
 };
 use crate::{
     address::Address,
-    backend::StoreUrl,
+    backend::{RegistryKind, StoreUrl},
     consignment,
-    registry::{Instance, Kind, RegistryError},
+    registry::{Instance, Kind, Preference, RegistryError},
     server::{self, Server},
     store::Store,
 };
@@ -149,6 +149,12 @@ impl ServeArgs {
         let name = self.service.name.clone();
         let url = self.store_url(&name)?;
         let registry = self.service.registry(self.tenure.tenure())?;
+        if self.service.registry == RegistryKind::Dns {
+            tracing::info!(
+                "--registry dns announces nothing: clients find this server once DNS names it, by an SRV record \
+                 _shippy._tcp.NAME or by its address with port 50051"
+            );
+        }
         let listener = server::bind(&self.address).await?;
         let address = listener
             .local_addr()
@@ -194,6 +200,7 @@ impl ServeArgs {
                 Kind::Single
             },
             tls: false,
+            preference: Preference::default(),
         }
     }
 }
