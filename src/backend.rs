@@ -16,6 +16,7 @@ use crate::{
         Registry, RegistryError,
         access::{Access, AccessError, Secret, Tenure, User},
         consul::{self, Consul},
+        dns::Dns,
         etcd::{self, Etcd},
         fixed::Fixed,
         mdns::Mdns,
@@ -147,6 +148,8 @@ pub enum RegistryKind {
     Etcd,
     /// Consul, by the agent on port 8500 of this machine unless --registry-address says otherwise
     Consul,
+    /// DNS, to which servers announce nothing: clients look up --registry-address, by SRV records or else addresses
+    Dns,
     /// None: clients name the servers with --server
     Static,
 }
@@ -194,6 +197,7 @@ impl RegistrySettings {
                 let token = Secret::from_env(consul::TOKEN)?;
                 Arc::new(Consul::new(&access(consul::PORT)?, token, self.tenure)?)
             }
+            RegistryKind::Dns => Arc::new(Dns::new(&self.addresses)?),
             RegistryKind::Static => fixed(Vec::new()),
         })
     }

@@ -102,8 +102,10 @@ struct ServiceArgs {
     #[arg(long, env = "MICRO_REGISTRY", value_enum, default_value = "mdns")]
     registry: RegistryKind,
     /// Where the registry is that --registry names, https:// before it for TLS; several are as good as one another.
-    /// etcd's user comes from `SHIPPY_REGISTRY_USER` and `SHIPPY_REGISTRY_PASSWORD`, Consul's token from
-    /// `CONSUL_HTTP_TOKEN`
+    /// For dns it is what to look up: NAME for its SRV records `_shippy._tcp`, else its addresses with port 50051,
+    /// NAME:PORT for addresses alone, `_PORT._tcp.NAME` for those SRV records alone; `dns://SERVER/` before it asks
+    /// another DNS server than the system's. etcd's user comes from `SHIPPY_REGISTRY_USER` and
+    /// `SHIPPY_REGISTRY_PASSWORD`, Consul's token from `CONSUL_HTTP_TOKEN`
     #[arg(
         long,
         env = "MICRO_REGISTRY_ADDRESS",
@@ -117,6 +119,12 @@ struct ServiceArgs {
 }
 
 impl ServiceArgs {
+    /// Whether clients are sent to DNS without a name.
+    fn looks_nothing_up(&self) -> bool {
+        let is_empty = |address: &String| address.trim().is_empty();
+        self.registry == RegistryKind::Dns && self.registry_address.iter().all(is_empty)
+    }
+
     /// Sets the registry up, for announcements that last as `tenure` says.
     fn registry(&self, tenure: Tenure) -> Result<Arc<dyn Registry>, UsageError> {
         let settings = RegistrySettings {

@@ -309,7 +309,9 @@ impl Client {
         let (name, wanted) = (&self.options.name, self.wanted());
         match find::find(&*self.registry, name, &wanted, until).await {
             Ok(found) if self.register.is_none() => {
-                let found = identify::identify(found, &wanted, &self.options, deadline).await;
+                let registry = &*self.registry;
+                let options = &self.options;
+                let found = identify::identify(registry, found, &wanted, options, deadline).await?;
                 self.servers.set(found);
             }
             Ok(found) => self.servers.set(found),

@@ -5,6 +5,7 @@ use futures_util::stream::BoxStream;
 
 pub mod access;
 pub mod consul;
+pub mod dns;
 pub mod etcd;
 pub mod fixed;
 #[cfg(any(test, fuzzing))]
@@ -33,6 +34,18 @@ pub struct Instance {
     pub kind: Kind,
     /// Whether it expects TLS.
     pub tls: bool,
+    /// Whether to ask it before others.
+    pub preference: Preference,
+}
+
+/// Which of several servers to ask first, as SRV records say it (RFC 2782).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Preference {
+    /// Those with the least are asked before any others.
+    pub priority: u16,
+    /// Of those with one priority each is the first to be asked in proportion to this; 0 is next to never, unless all have
+    /// it.
+    pub weight: u16,
 }
 
 /// Whether a register has one server or several.
@@ -92,6 +105,12 @@ pub trait Registry: Send + Sync {
 
     /// What people can try when a server is not found.
     fn hints(&self) -> Hints;
+
+    /// Whether its servers were named one by one: should they turn out to keep different registers, the one that was named
+    /// first is meant.
+    fn is_ordered(&self) -> bool {
+        false
+    }
 }
 
 /// Advice for those who find no server.
@@ -102,6 +121,9 @@ pub struct Hints {
     /// What may keep one that is there from being found, a line each.
     pub reach: &'static [&'static str],
 }
+
+/// What goes for every registry that is asked for a service by its name: a line of [`Hints::reach`].
+const ANOTHER_NAME: &str = "is it called something else there: --name NAME";
 
 /// Why a registry could not be asked or told.
 #[derive(Debug, thiserror::Error)]
@@ -122,6 +144,14 @@ pub enum RegistryError {
         /// What it is and where.
         registry: String,
         /// Why not.
+        reason: String,
+    },
+    /// The registry answers that there are none; there may be some a little later.
+    #[error("{registry} names no server: {reason}")]
+    Empty {
+        /// What it is, and what it was asked for.
+        registry: String,
+        /// What it answered.
         reason: String,
     },
     /// The registry refuses, or what we say to it is not what it wants: settings have to change, here or there.
@@ -146,7 +176,7 @@ impl RegistryError {
     /// Whether it may pass by itself, so that whoever has time tries again.
     #[must_use]
     pub const fn is_passing(&self) -> bool {
-        matches!(self, Self::Away { .. })
+        matches!(self, Self::Away { .. } | Self::Empty { .. })
     }
 
     /// Whether a registry that said so of an announcement goes on trying by itself.

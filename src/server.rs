@@ -53,6 +53,9 @@ pub use listener::bind;
 /// What health is known of: the server as a whole (the empty name, by the health protocol), and the service under both
 /// of its names.
 const HEALTH_NAMES: [&str; 3] = ["", SERVICE, SERVICE_ALIAS];
+/// What is healthy as long as the process is: whoever starts servers again that are not (Kubernetes' liveness probe) must
+/// not do so because their store is away, which takes none of them back.
+const LIVENESS: &str = "liveness";
 
 /// A server that is about to serve.
 pub struct Server {
@@ -99,6 +102,7 @@ impl Server {
         let (stopping, stops) = watch::channel(false);
         let (mut health, routes) = routes(&self.store, stops);
         report(&health, ServingStatus::Serving).await;
+        (health.set_service_status(LIVENESS, ServingStatus::Serving)).await;
         let following = tokio::spawn(follow(self.store.condition(), health.clone()));
         let (phase, phases) = watch::channel(Phase::Serving);
         let entrance = Entrance {
@@ -204,7 +208,7 @@ fn routes(store: &Arc<dyn Store>, stopping: watch::Receiver<bool>) -> (HealthRep
 /// Ends the streams of those who watch the server's health, once they have heard that it stops: they would hold the
 /// drain to its deadline.
 async fn end_watches(health: &mut HealthReporter) {
-    for name in HEALTH_NAMES {
+    for name in HEALTH_NAMES.into_iter().chain([LIVENESS]) {
         health.clear_service_status(name).await;
     }
 }

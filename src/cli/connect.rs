@@ -87,6 +87,10 @@ impl ClientArgs {
         } else if self.service.registry == RegistryKind::Static {
             let advice = "--registry static looks for no server: name one with --server HOST:PORT or SHIPPY_SERVER";
             return Err(UsageError(advice.into()));
+        } else if self.service.looks_nothing_up() {
+            let advice = "--registry dns looks up a name: give it with --registry-address NAME or \
+                          MICRO_REGISTRY_ADDRESS, as shippy.default.svc.cluster.local";
+            return Err(UsageError(advice.into()));
         } else {
             self.service.registry(Tenure::default())?
         };

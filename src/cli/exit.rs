@@ -214,7 +214,6 @@ fn no_server(hints: Hints) -> String {
     for line in hints.reach {
         let _ = write!(text, "\n  {line}");
     }
-    text.push_str("\n  is it called something else there: --name NAME");
     text
 }
 

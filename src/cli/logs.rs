@@ -11,8 +11,8 @@ use tracing_subscriber::{
 };
 
 /// mdns-sd logs as an error whatever an interface refuses, which is an everyday thing that shippy says itself where it
-/// matters.
-const QUIET: &str = "mdns_sd";
+/// matters. hickory-resolver warns of each setting in /etc/resolv.conf that it does not have, of which nothing need come.
+const QUIET: [&str; 2] = ["mdns_sd", "hickory_resolver::system_conf"];
 
 /// What is logged and how.
 #[derive(Debug, Args)]
@@ -69,7 +69,7 @@ pub(super) fn start(args: &LogArgs, serving: bool) {
     let by_default = || {
         Targets::new()
             .with_default(default)
-            .with_target(QUIET, LevelFilter::OFF)
+            .with_targets(QUIET.map(|part| (part, LevelFilter::OFF)))
     };
     let filter = args.log_level.clone().unwrap_or_else(by_default);
     let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());

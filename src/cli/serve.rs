@@ -21,9 +21,9 @@ use super::{
 };
 use crate::{
     address::Address,
-    backend::StoreUrl,
+    backend::{RegistryKind, StoreUrl},
     consignment,
-    registry::{Instance, Kind, RegistryError},
+    registry::{Instance, Kind, Preference, RegistryError},
     server::{self, Server},
     store::Store,
 };
@@ -152,6 +152,12 @@ impl ServeArgs {
         let name = self.service.name.clone();
         let url = self.store_url(&name)?;
         let registry = self.service.registry(self.tenure.tenure())?;
+        if self.service.registry == RegistryKind::Dns {
+            tracing::info!(
+                "--registry dns announces nothing: clients find this server once DNS names it, by an SRV record \
+                 _shippy._tcp.NAME or by its address with port 50051"
+            );
+        }
         let protection = self.security.load()?;
         let listener = server::bind(&self.address).await?;
         let probe = match &self.security.probe_address {
@@ -210,6 +216,7 @@ impl ServeArgs {
                 Kind::Single
             },
             tls,
+            preference: Preference::default(),
         }
     }
 }

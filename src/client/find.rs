@@ -155,6 +155,7 @@ mod tests {
     use tokio::time::sleep;
 
     use super::*;
+    use crate::registry::Preference;
 
     fn instance(register: &str) -> Instance {
         Instance {
@@ -165,6 +166,7 @@ mod tests {
             register: register.into(),
             kind: Kind::Single,
             tls: false,
+            preference: Preference::default(),
         }
     }
 

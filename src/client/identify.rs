@@ -7,36 +7,45 @@ use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use tokio::time::{Instant, timeout_at};
 
 use super::{
-    Options,
+    ClientError, Options,
     connection::{self, Candidate},
     find::Wanted,
     opening::{OPEN_TIMEOUT, STAGGER},
 };
-use crate::registry::Instance;
+use crate::registry::{Instance, Registry};
 
-/// `found` with the registers of those that said theirs in time, and without those of another register than the first
-/// of them: two registers are never mixed, and of several it is the one named first.
+/// What was found in `registry`, with the registers of those that said theirs in time, and without those of another
+/// register than the first of them: two registers are never mixed, and of several it is the one named first.
 ///
 /// One alone is not asked: whoever calls it is told by the answer.
+///
+/// # Errors
+///
+/// [`ClientError::SeveralRegisters`] when there are several, and none was named first, as the registry is not ordered.
 pub(super) async fn identify(
+    registry: &dyn Registry,
     mut found: Vec<Instance>,
     wanted: &Wanted,
     options: &Options,
     deadline: Instant,
-) -> Vec<Instance> {
+) -> Result<Vec<Instance>, ClientError> {
     let is_unknown = |instance: &Instance| instance.register.is_empty();
     if found.len() < 2 || !found.iter().all(is_unknown) {
-        return found;
+        return Ok(found);
     }
     let registers = ask(&found, wanted, options, deadline).await;
     let Some(chosen) = registers.values().next().cloned() else {
-        return found;
+        return Ok(found);
     };
     for (&place, register) in &registers {
         found[place].register.clone_from(register);
     }
+    if !registry.is_ordered() && registers.values().any(|register| *register != chosen) {
+        found.retain(|instance| !is_unknown(instance));
+        return Err(ClientError::SeveralRegisters(found));
+    }
     found.retain(|instance| is_unknown(instance) || instance.register == chosen);
-    found
+    Ok(found)
 }
 
 /// The register of each that answers, by its place in `found`. Once one has, the others get a little time.

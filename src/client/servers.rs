@@ -10,6 +10,9 @@ use tokio::time::Instant;
 use super::connection::Candidate;
 use crate::registry::Instance;
 
+/// What a weight of 0 counts for: RFC 2782 wants it to have a very small chance beside others.
+const NEXT_TO_NOTHING: f64 = 0.001;
+
 /// The servers of one register, in an order that is this client's own: many clients spread evenly over them so.
 #[derive(Default)]
 pub(super) struct Servers {
@@ -49,26 +52,39 @@ impl Servers {
         self.failed.remove(address);
     }
 
-    /// Where to ask, in this order: each server's best address before any server's second. What failed comes last, and
-    /// of that first what failed longest ago.
+    /// Where to ask, in this order: by priority, and of one priority each server's best address before any server's
+    /// second. What failed comes last, and of that first what failed longest ago.
     pub(super) fn candidates(&self) -> Vec<Candidate> {
         let mut instances: Vec<&Instance> = self.known.iter().collect();
-        instances.sort_by_key(|one| (one.register.is_empty(), self.order.hash_one(&one.id)));
+        instances.sort_by_key(|one| (one.register.is_empty(), self.turn(one)));
         let mut ranked: Vec<_> = instances.into_iter().flat_map(candidates).collect();
         // A stable sort, so that servers keep their order.
         ranked.sort_by_key(|(rank, candidate)| (self.failed.get(&candidate.address), *rank));
         ranked.into_iter().map(|(_, candidate)| candidate).collect()
     }
+
+    /// When it is this server's turn: the least first, which each is in proportion to its weight (Efraimidis and Spirakis,
+    /// "Weighted random sampling with a reservoir", 2006).
+    fn turn(&self, instance: &Instance) -> u64 {
+        let drawn = u32::try_from(self.order.hash_one(&instance.id) >> 32).unwrap_or(u32::MAX);
+        // Between 0 and 1, and neither of them.
+        let chance = (f64::from(drawn) + 0.5) / (f64::from(u32::MAX) + 1.0);
+        let weight = f64::from(instance.preference.weight).max(NEXT_TO_NOTHING);
+        // Numbers that are not negative are in the order of their bits.
+        (-chance.ln() / weight).to_bits()
+    }
 }
 
 /// The instance's addresses, the best first, each with its rank.
-fn candidates(instance: &Instance) -> impl Iterator<Item = (usize, Candidate)> {
+fn candidates(instance: &Instance) -> impl Iterator<Item = ((u16, usize), Candidate)> {
+    let priority = instance.preference.priority;
     let candidate = |address: &String| Candidate {
         register: instance.register.clone(),
         address: address.clone(),
         tls: instance.tls,
     };
-    instance.addresses.iter().map(candidate).enumerate()
+    let ranked = instance.addresses.iter().map(candidate).enumerate();
+    ranked.map(move |(rank, candidate)| ((priority, rank), candidate))
 }
 
 #[cfg(test)]
@@ -76,7 +92,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::registry::Kind;
+    use crate::registry::{Kind, Preference};
 
     fn instance(id: &str, addresses: &[&str]) -> Instance {
         Instance {
@@ -87,6 +103,7 @@ mod tests {
             register: "r".into(),
             kind: Kind::Shared,
             tls: false,
+            preference: Preference::default(),
         }
     }
 
@@ -154,6 +171,41 @@ mod tests {
         servers.note_answer(&order[0]);
         servers.note_answer(&order[1]);
         assert_eq!(addresses(&servers), order);
+    }
+
+    fn preferred(id: &str, priority: u16, weight: u16) -> Instance {
+        Instance {
+            preference: Preference { priority, weight },
+            ..instance(id, &[&format!("{id}:1"), &format!("{id}:2")])
+        }
+    }
+
+    #[test]
+    fn a_lower_priority_comes_first_until_it_fails() {
+        for _ in 0..20 {
+            let (first, second) = (preferred("a", 1, 0), preferred("b", 2, 9));
+            let mut servers = servers(vec![second, first]);
+            assert_eq!(addresses(&servers), ["a:1", "a:2", "b:1", "b:2"]);
+            servers.note_failure("a:1");
+            assert_eq!(addresses(&servers), ["a:2", "b:1", "b:2", "a:1"]);
+        }
+    }
+
+    #[test]
+    fn of_one_priority_each_is_the_first_in_proportion_to_its_weight() {
+        let mut first: BTreeMap<String, u32> = BTreeMap::new();
+        for _ in 0..4_000 {
+            let found = vec![
+                preferred("a", 1, 30),
+                preferred("b", 1, 10),
+                preferred("c", 1, 0),
+            ];
+            let order = addresses(&servers(found));
+            *first.entry(order[0].clone()).or_default() += 1;
+        }
+        // Expected are 3,000 and 1,000 with a standard deviation of 27.
+        assert!((2_800..3_200).contains(&first["a:1"]), "{first:?}");
+        assert!((800..1_200).contains(&first["b:1"]), "{first:?}");
     }
 
     #[test]

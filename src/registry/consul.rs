@@ -15,7 +15,7 @@ use futures_util::{
 };
 
 use super::{
-    Hints, Instance, Registry, RegistryError,
+    ANOTHER_NAME, Hints, Instance, Registry, RegistryError,
     access::{Access, Secret, Tenure},
     kept::Kept,
 };
@@ -44,6 +44,7 @@ const HINTS: Hints = Hints {
     reach: &[
         "where Consul has ACLs: set CONSUL_HTTP_TOKEN to a token that may read services and nodes, as the others are \
          left out of its answers without a word",
+        ANOTHER_NAME,
     ],
 };
 

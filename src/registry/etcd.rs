@@ -16,7 +16,7 @@ use futures_util::{
 };
 
 use super::{
-    Hints, Instance, Registry, RegistryError,
+    ANOTHER_NAME, Hints, Instance, Registry, RegistryError,
     access::{Access, Tenure, User},
     kept::Kept,
 };
@@ -40,7 +40,7 @@ pub const PORT: u16 = 2379;
 const HINTS: Hints = Hints {
     start: "shippy serve --registry etcd, with the same --registry-address and an address that is reached from here: \
             --lan or --advertise HOST:PORT",
-    reach: &[],
+    reach: &[ANOTHER_NAME],
 };
 
 /// The registry that etcd keeps.

@@ -6,7 +6,7 @@ use futures_util::{
     stream::{self, BoxStream},
 };
 
-use super::{Hints, Instance, Kind, Registry, RegistryError};
+use super::{Hints, Instance, Kind, Preference, Registry, RegistryError};
 
 /// The servers at given addresses, whatever service they keep.
 #[derive(Debug, Clone)]
@@ -44,6 +44,7 @@ impl Registry for Fixed {
             register: String::new(),
             kind: Kind::Shared,
             tls: false,
+            preference: Preference::default(),
         };
         stream::iter(self.addresses.clone())
             .map(move |address| Ok(instance(address)))
@@ -59,5 +60,9 @@ impl Registry for Fixed {
             start: "shippy serve",
             reach: &[],
         }
+    }
+
+    fn is_ordered(&self) -> bool {
+        true
     }
 }

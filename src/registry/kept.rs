@@ -262,7 +262,7 @@ mod tests {
     use std::sync::Mutex as StdMutex;
 
     use super::*;
-    use crate::registry::Kind;
+    use crate::registry::{Kind, Preference};
 
     /// A registry that takes for ever to take a server out.
     #[derive(Default)]
@@ -317,6 +317,7 @@ mod tests {
             register: "1".to_owned(),
             kind: Kind::Single,
             tls: false,
+            preference: Preference::default(),
         };
         let ledger = Arc::new(Stuck::default());
         let kept = Kept::new(Arc::clone(&ledger), Duration::from_secs(60));

@@ -16,7 +16,7 @@ use futures_util::{
 };
 use tokio::sync::Mutex;
 
-use crate::registry::{Hints, Instance, Registry, RegistryError};
+use crate::registry::{ANOTHER_NAME, Hints, Instance, Registry, RegistryError};
 
 mod addresses;
 mod announce;
@@ -49,6 +49,7 @@ const HINTS: Hints = Hints {
     reach: &[
         "in a container: use the server's Docker network, or --network host",
         "on another machine: let UDP port 5353, multicast DNS, through both firewalls",
+        ANOTHER_NAME,
     ],
 };
 

@@ -8,7 +8,7 @@
 //! | `addresses` | `HOST:PORT,…`, all of them, the best first |
 
 use super::{
-    Instance, Kind, places,
+    Instance, Kind, Preference, places,
     words::{is_register, is_token, parse_tls, tls_word},
 };
 use crate::address::Address;
@@ -66,6 +66,7 @@ pub(super) fn instance<'t>(
             .to_owned(),
         kind: Kind::parse(text("kind")?)?,
         tls: parse_tls(text("tls")?)?,
+        preference: Preference::default(),
     })
 }
 
@@ -90,6 +91,7 @@ mod tests {
             register: "0198f2b4-0000-7000-8000-000000000001".to_owned(),
             kind: Kind::Shared,
             tls: true,
+            preference: Preference::default(),
         }
     }
 

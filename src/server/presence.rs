@@ -117,7 +117,7 @@ mod tests {
     use tokio::{sync::Notify, time::sleep};
 
     use super::*;
-    use crate::registry::{Hints, Kind};
+    use crate::registry::{Hints, Kind, Preference};
 
     /// A registry that writes down what it is told.
     #[derive(Default)]
@@ -190,6 +190,7 @@ mod tests {
             register: "r".into(),
             kind: Kind::Shared,
             tls: false,
+            preference: Preference::default(),
         }
     }
 

@@ -11,6 +11,7 @@ mod history;
 mod image;
 mod index;
 mod kill;
+mod kubernetes;
 mod lifecycle;
 mod mdns;
 mod mounts;

@@ -8,7 +8,7 @@ use std::{
 };
 
 use futures_util::StreamExt;
-use shippy::registry::{Instance, Kind, Registry, RegistryError, mdns::Mdns};
+use shippy::registry::{Instance, Kind, Preference, Registry, RegistryError, mdns::Mdns};
 use uuid::Uuid;
 
 use crate::support::SOON;
@@ -31,6 +31,7 @@ fn instance(addresses: &[&str]) -> Instance {
         register: Uuid::now_v7().to_string(),
         kind: Kind::Single,
         tls: true,
+        preference: Preference::default(),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{path::Path, process::Command, sync::Arc, time::Duration};
 
 use futures_util::StreamExt as _;
-use shippy::registry::{Instance, Kind, Registry, RegistryError, mdns::Mdns};
+use shippy::registry::{Instance, Kind, Preference, Registry, RegistryError, mdns::Mdns};
 use uuid::Uuid;
 
 use crate::support::{SOON, shippy};
@@ -56,6 +56,7 @@ macro_rules! is_kept {
 }
 mod consul;
 mod contract;
+mod dns;
 mod etcd;
 mod kept;
 
@@ -98,6 +99,7 @@ fn instance(port: u16) -> Instance {
         register: Uuid::now_v7().to_string(),
         kind: Kind::Single,
         tls: true,
+        preference: Preference::default(),
     }
 }
 

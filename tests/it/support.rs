@@ -23,6 +23,7 @@ use tonic::transport::{Channel, Endpoint};
 use self::postgres::Cluster;
 
 pub(crate) mod consul;
+pub(crate) mod dns;
 pub(crate) mod etcd;
 pub(crate) mod host;
 pub(crate) mod http;

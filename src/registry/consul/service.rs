@@ -135,7 +135,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::registry::Kind;
+    use crate::registry::{Kind, Preference};
 
     fn depot() -> Instance {
         Instance {
@@ -146,6 +146,7 @@ mod tests {
             register: "0198f2b4-0000-7000-8000-000000000001".to_owned(),
             kind: Kind::Single,
             tls: false,
+            preference: Preference::default(),
         }
     }
 

@@ -127,7 +127,7 @@ fn instance(service: &Service, node: &Node) -> Option<Instance> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::registry::Kind;
+    use crate::registry::{Kind, Preference};
 
     fn depot() -> Instance {
         Instance {
@@ -141,6 +141,7 @@ mod tests {
             register: "0198f2b4-0000-7000-8000-000000000001".to_owned(),
             kind: Kind::Shared,
             tls: false,
+            preference: Preference::default(),
         }
     }
 

@@ -11,7 +11,7 @@ use super::{
     interfaces::Link,
     txt::Record,
 };
-use crate::registry::Instance;
+use crate::registry::{Instance, Preference};
 
 /// Most instances remembered in one search: far more than a network has, and what a flood of lies may cost.
 const INSTANCES_MAX: usize = 256;
@@ -139,6 +139,7 @@ impl Known {
             register: self.record.register.clone(),
             kind: self.record.kind,
             tls: self.record.tls,
+            preference: Preference::default(),
         }
     }
 }

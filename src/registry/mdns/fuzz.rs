@@ -9,7 +9,7 @@ use super::{
     message,
     txt::Record,
 };
-use crate::registry::{Instance, fuzz::check};
+use crate::registry::{Instance, Preference, fuzz::check};
 
 const LOOPBACK: u32 = 1;
 const LAN: u32 = 2;
@@ -86,6 +86,7 @@ fn check_record(record: &Record) {
             register: record.register.clone(),
             kind: record.kind,
             tls: record.tls,
+            preference: Preference::default(),
         },
         &record.spelled_out,
     );

@@ -158,6 +158,7 @@ fn is_service(value: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::registry::Preference;
 
     fn instance() -> Instance {
         Instance {
@@ -168,6 +169,7 @@ mod tests {
             register: "0198f2b4-0000-7000-8000-000000000001".to_owned(),
             kind: Kind::Shared,
             tls: true,
+            preference: Preference::default(),
         }
     }
 

@@ -43,6 +43,15 @@ async fn the_server_and_the_service_under_both_names_are_serving() {
 }
 
 #[tokio::test]
+async fn the_process_is_alive() {
+    let home = folder();
+    let server = Server::start(home.path());
+    let mut health = HealthClient::new(raw::channel(&server).await);
+    let reply = health.check(of("liveness")).await.unwrap().into_inner();
+    assert_eq!(reply.status(), ServingStatus::Serving);
+}
+
+#[tokio::test]
 async fn a_service_that_is_not_there_is_not_found() {
     let home = folder();
     let server = Server::start(home.path());

@@ -120,6 +120,14 @@ async fn status_becomes(server: &Server, wanted: ServingStatus) {
         .unwrap_or_else(|_| panic!("never {wanted:?}"));
 }
 
+async fn liveness(server: &Server) -> ServingStatus {
+    let endpoint = Endpoint::from_shared(format!("http://{}", server.address)).unwrap();
+    let mut health = HealthClient::new(endpoint.connect().await.unwrap());
+    let service = "liveness".to_owned();
+    let reply = health.check(HealthCheckRequest { service }).await.unwrap();
+    reply.into_inner().status()
+}
+
 fn consignment(id: &str) -> Consignment {
     Consignment {
         id: id.into(),
@@ -147,6 +155,8 @@ async fn health_follows_the_database_and_whoever_asks_meanwhile_is_told_to_try_a
         assert_eq!(refused.code(), Code::Unavailable, "{refused}");
         assert!(refused.message().contains("database"), "{refused}");
         status_becomes(&server, ServingStatus::NotServing).await;
+        // Nothing is gained by starting it again.
+        assert_eq!(liveness(&server).await, ServingStatus::Serving);
         let begun = Instant::now();
         let refused = client.get_consignments(GetRequest {}).await.unwrap_err();
         assert!(begun.elapsed() < ANSWERED, "{:?}", begun.elapsed());
