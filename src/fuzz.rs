@@ -4,18 +4,20 @@
 use crate::{
     cli,
     client::fuzz::status,
-    registry::{consul, etcd, mdns},
+    registry::{consul, dns, etcd, mdns},
     service,
     store::postgres,
+    tokens::{self, Holder, Scope, Tokens, parse_name},
 };
 
 type Check = fn(&[u8]);
 
 /// What holds of some kind of input, each under the name of its file in `fuzz/fuzz_targets` and of its folder in
 /// `fuzz/corpus`.
-const CHECKS: [(&str, Check); 11] = [
+const CHECKS: [(&str, Check); 13] = [
     ("consignment", consignment),
     ("consul_list", consul::fuzz::list),
+    ("dns_target", dns::fuzz::target),
     ("etcd_value", etcd::fuzz::value),
     ("input", cli::fuzz::input),
     ("list", service::fuzz::list),
@@ -25,6 +27,7 @@ const CHECKS: [(&str, Check); 11] = [
     ("postgres_url", postgres::fuzz::url),
     ("setting", cli::fuzz::setting),
     ("status", status),
+    ("tokens", tokens),
 ];
 
 /// Checks what holds of `data` as the kind of input that is called `name`.
@@ -44,6 +47,40 @@ pub fn check(name: &str, data: &[u8]) {
 fn consignment(data: &[u8]) {
     if let Some(listed) = service::fuzz::consignment(data) {
         cli::fuzz::printed(&[listed]);
+    }
+}
+
+/// Reads `data` as a file of tokens. Nobody who is not in it is let in, and who is added is; what is wrong is told
+/// without what somebody may have written in the place of a hash.
+fn tokens(data: &[u8]) {
+    const TOKEN: &str = "HUNTER2";
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
+    if text.contains(TOKEN) {
+        return;
+    }
+    let name = "depot/crane";
+    let wrong = format!("{text}\n{name} write {TOKEN}");
+    let error = wrong.parse::<Tokens>().unwrap_err();
+    assert!(!error.reason.contains(TOKEN), "{error}");
+    assert!((1..=wrong.lines().count()).contains(&error.line), "{error}");
+    let Ok(known) = text.parse::<Tokens>() else {
+        return;
+    };
+    assert_eq!(known.holder(TOKEN.as_bytes()), None);
+    for line in text.lines().map(str::trim) {
+        let first = line
+            .split_whitespace()
+            .next()
+            .filter(|_| !line.starts_with('#'));
+        assert!(first.is_none_or(|name| parse_name(name).is_ok() && known.named(name).is_some()));
+    }
+    if known.named(name).is_none() {
+        let line = tokens::line(name, Scope::Read, TOKEN);
+        let more: Tokens = format!("{text}\n{line}").parse().unwrap();
+        let scope = Scope::Read;
+        assert_eq!(more.holder(TOKEN.as_bytes()), Some(Holder { name, scope }));
     }
 }
 

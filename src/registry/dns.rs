@@ -14,6 +14,8 @@ use futures_util::{
 
 use super::{Hints, Instance, Registry, RegistryError, access::AccessError};
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod lookup;
 mod resolver;
 mod search;
