@@ -27,8 +27,6 @@ const RATE_TARGET: f64 = 100_000.0;
 pub(crate) const MEMORY_TARGET: u64 = 64 * 1024 * 1024;
 /// How often a process is asked how much memory it takes.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
-/// How long a process is left to come to rest.
-const REST: Duration = Duration::from_secs(1);
 
 pub(crate) fn measure(subject: &Subject, plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
     let count = plan.bulk;
@@ -163,8 +161,7 @@ pub(crate) fn idle_client(subject: &Subject, server: &Server) -> anyhow::Result<
         .args(["--server", &server.address])
         .stdout(Stdio::null());
     let waiting = Running::start(&mut command, rustix::process::Signal::TERM)?;
-    thread::sleep(REST);
-    process::memory(waiting.child.id(), "VmRSS:")
+    process::settled_memory(waiting.child.id())
 }
 
 pub(crate) fn memory_row(what: &str, peak: u64, idle: u64, report: &mut Report) {

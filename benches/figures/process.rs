@@ -16,6 +16,15 @@ pub(crate) fn memory(id: u32, key: &str) -> anyhow::Result<u64> {
     Ok(kib * 1024)
 }
 
+/// Memory that stays as it is for so long has settled.
+const SETTLED: Duration = Duration::from_secs(1);
+const SETTLE_DEADLINE: Duration = Duration::from_secs(10);
+
+/// The process's resident memory in bytes, once that no longer changes.
+pub(crate) fn settled_memory(id: u32) -> anyhow::Result<u64> {
+    settled(SETTLED, SETTLE_DEADLINE, || memory(id, "VmRSS:"))
+}
+
 /// What `look` sees once it has seen the same for as long as `still`, or after `deadline` at the latest.
 pub(crate) fn settled<T: PartialEq>(
     still: Duration,

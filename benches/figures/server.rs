@@ -18,9 +18,6 @@ use crate::{Subject, process};
 const START_DEADLINE: Duration = Duration::from_secs(20);
 /// How long a server that does not listen yet is left alone: small beside what is measured.
 const RETRY: Duration = Duration::from_micros(200);
-/// Memory that stays as it is for so long has settled.
-const SETTLED: Duration = Duration::from_secs(1);
-const SETTLE_DEADLINE: Duration = Duration::from_secs(10);
 
 /// A running `shippy serve`. It is killed when it goes out of scope.
 pub(crate) struct Server {
@@ -89,9 +86,7 @@ impl Server {
 
     /// Its resident memory in bytes, once that no longer changes.
     pub(crate) fn settled_memory(&self) -> anyhow::Result<u64> {
-        process::settled(SETTLED, SETTLE_DEADLINE, || {
-            process::memory(self.id(), "VmRSS:")
-        })
+        process::settled_memory(self.id())
     }
 
     /// Its process id.
