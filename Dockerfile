@@ -6,6 +6,13 @@ WORKDIR /src
 COPY . .
 # With --root the executable is in one place whatever target the builder compiles for.
 RUN cargo install --locked --path . --root /out
+# Where the shells and man of the last stage look.
+RUN shippy=/out/bin/shippy share=/out/share \
+    && mkdir -p $share/bash-completion/completions $share/zsh/site-functions $share/fish/vendor_completions.d \
+    && $shippy completions bash >$share/bash-completion/completions/shippy \
+    && $shippy completions zsh >$share/zsh/site-functions/_shippy \
+    && $shippy completions fish >$share/fish/vendor_completions.d/shippy.fish \
+    && $shippy man $share/man/man1
 
 FROM alpine:3.23
 # A numeric user, so that Kubernetes can tell that it is not root. What it owns is the register's folder alone.
@@ -13,6 +20,7 @@ RUN addgroup -S -g 10001 shippy \
     && adduser -S -D -H -u 10001 -G shippy -h /data shippy \
     && install -d -o shippy -g shippy -m 0750 /data
 COPY --from=build /out/bin/shippy /usr/local/bin/shippy
+COPY --from=build /out/share /usr/share
 WORKDIR /shippy
 COPY consignment.json ./
 

@@ -1,7 +1,7 @@
 //! Generates the wire types, the service, its JSON mapping and etcd's client from `proto/`, with no `protoc` on the
 //! machine.
 
-use std::error::Error;
+use std::{env, error::Error, fs, path::Path};
 
 use prost::Message as _;
 
@@ -12,8 +12,13 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let descriptors = protox::compile(["proto/consignment.proto"], ["proto"])?;
     let encoded = descriptors.encode_to_vec();
+    fs::write(
+        Path::new(&env::var("OUT_DIR")?).join("consignment.descriptors"),
+        &encoded,
+    )?;
 
     tonic_prost_build::configure()
+        .codec_path("crate::proto::Codec")
         .compile_well_known_types(true)
         .extern_path(".google.protobuf", "::pbjson_types")
         // Records in chunks are encoded and decoded one at a time, if at all, so these are written by hand.

@@ -22,11 +22,17 @@ use crate::{
         mdns::Mdns,
     },
     store::{
-        Store,
+        Prospect, QueueBound, Store,
         memory::MemoryStore,
         postgres::{PostgresStore, PostgresUrl},
         sqlite::SqliteStore,
     },
+};
+
+pub use crate::store::sqlite::{
+    backup::{Backup, BackupError, Target},
+    existing::Gauge,
+    verify::{IndexState, Report, Subject},
 };
 
 /// Where a register is kept, as `--store` says it.
@@ -107,26 +113,62 @@ impl StoreUrl {
         }
     }
 
+    /// The file that holds the register.
+    ///
+    /// # Errors
+    ///
+    /// How it is backed up instead, where there is none.
+    pub fn file(&self) -> Result<&Path, String> {
+        match self {
+            Self::Sqlite(path) => Ok(path),
+            Self::Postgres(url) => Err(format!(
+                "the register is in {url}, which is backed up by the database's own tools: pg_dump, or pg_basebackup \
+                 and an archive of its log"
+            )),
+            Self::Memory => Err(
+                "a register that is kept in memory is in no file: `shippy list -o ndjson` prints all of it"
+                    .into(),
+            ),
+        }
+    }
+
     /// Whether it holds a password.
     #[must_use]
     pub fn has_password(&self) -> bool {
         matches!(self, Self::Postgres(url) if url.has_password())
     }
 
-    /// Opens the store of the service `name`. A database that does not answer is waited for, for as long as the future
+    /// Opens the store of the service `name`, where `bound` is what may wait for its writer. A database that does not answer is waited for, for as long as the future
     /// is.
     ///
     /// # Errors
     ///
     /// [`crate::store::OpenError`], which says what to do.
-    pub async fn open(&self, name: &str) -> anyhow::Result<Arc<dyn Store>> {
+    pub async fn open(&self, name: &str, bound: QueueBound) -> anyhow::Result<Arc<dyn Store>> {
         Ok(match self {
             Self::Sqlite(path) => {
                 let path = path.clone();
-                Arc::new(spawn_blocking(move || SqliteStore::open(&path)).await??)
+                Arc::new(spawn_blocking(move || SqliteStore::open_bounded(&path, bound)).await??)
             }
-            Self::Postgres(url) => Arc::new(PostgresStore::open(url, name).await?),
+            Self::Postgres(url) => Arc::new(PostgresStore::open(url, name, bound).await?),
             Self::Memory => Arc::new(MemoryStore::new()),
+        })
+    }
+
+    /// What [`open`](Self::open) would find; `None` where a store is kept nowhere. Nothing is made or changed. A database
+    /// is given 5 s to answer.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::store::OpenError`], which says what to do.
+    pub async fn prospect(&self, name: &str) -> anyhow::Result<Option<Prospect>> {
+        Ok(match self {
+            Self::Sqlite(path) => {
+                let path = path.clone();
+                Some(spawn_blocking(move || SqliteStore::prospect(&path)).await??)
+            }
+            Self::Postgres(url) => Some(PostgresStore::prospect(url, name).await?),
+            Self::Memory => None,
         })
     }
 }

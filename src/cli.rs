@@ -4,7 +4,7 @@ use std::{
     env,
     ffi::{OsStr, OsString},
     path::PathBuf,
-    process::ExitCode,
+    process::{self, ExitCode},
     sync::Arc,
 };
 
@@ -15,30 +15,40 @@ use clap::{
 };
 use tokio::runtime::{Builder, Runtime};
 
-use self::exit::UsageError;
+use self::{exit::UsageError, logs::LogFormat};
 use crate::{
     backend::{RegistryKind, RegistrySettings},
     registry::{Registry, access::Tenure},
 };
 
+mod backup;
 mod certs;
+mod completions;
 mod connect;
 mod create;
+mod discover;
+mod duration;
 mod exit;
 mod figures;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 mod health;
-pub mod input;
 mod interrupt;
+mod limits;
 mod list;
 mod logs;
+mod manual;
 pub mod output;
+mod progress;
 mod security;
 mod serve;
 mod shell;
+mod sound;
+mod store;
 mod tenure;
 mod token;
+mod verify;
+mod watch;
 
 pub use exit::Exit;
 
@@ -87,9 +97,14 @@ enum Command {
     Serve(serve::ServeArgs),
     Create(create::CreateArgs),
     List(list::ListArgs),
+    Discover(discover::DiscoverArgs),
     Health(health::HealthArgs),
     Token(token::TokenArgs),
     Certs(certs::CertsArgs),
+    Backup(backup::BackupArgs),
+    Verify(verify::VerifyArgs),
+    Completions(completions::CompletionsArgs),
+    Man(manual::ManArgs),
 }
 
 /// Which service, and where servers and clients meet.
@@ -154,7 +169,7 @@ impl Cli {
     /// process ends.
     #[must_use]
     pub fn read() -> Self {
-        Self::try_read(env::args_os()).unwrap_or_else(|error| error.exit())
+        Self::try_read(env::args_os()).unwrap_or_else(|error| answer(&error))
     }
 
     fn try_read(arguments: impl Iterator<Item = OsString>) -> Result<Self, clap::Error> {
@@ -165,9 +180,16 @@ impl Cli {
         match matches.subcommand() {
             Some(("serve", matches)) => serve::check(matches)?,
             Some(("list", matches)) => list::check(matches)?,
+            Some(("backup", matches)) => store::check(matches)?,
             _ => {}
         }
-        Self::from_arg_matches(&matches)
+        let mut read = Self::from_arg_matches(&matches)?;
+        if let (Command::Discover(args), Some((_, matches))) =
+            (&mut read.command, matches.subcommand())
+        {
+            args.note_sources(matches);
+        }
+        Ok(read)
     }
 
     /// Runs the command and says how it ended. Everything that went wrong has been printed.
@@ -175,6 +197,7 @@ impl Cli {
     pub fn run(self) -> ExitCode {
         let is_server = matches!(self.command, Command::Serve(_));
         logs::start(&self.logs, is_server);
+        let format = self.logs.log_format;
         warn_of_unknown_settings(env::vars_os());
         let result = runtime().and_then(|runtime| {
             let result = runtime.block_on(self.command.run());
@@ -182,8 +205,21 @@ impl Cli {
             runtime.shutdown_background();
             result
         });
-        exit::report(result).into()
+        exit::report(result, format).into()
     }
+}
+
+/// Prints what was asked for or what is wrong, and ends the process.
+fn answer(error: &clap::Error) -> ! {
+    let arguments: Vec<_> = env::args_os().collect();
+    if error.use_stderr() && logs::format_of(&arguments) == LogFormat::Json {
+        let said = error.to_string();
+        let said = said.strip_prefix("error: ").unwrap_or(&said);
+        let exit = Exit::Usage as u8;
+        logs::say_json(said.trim_end(), exit);
+        process::exit(exit.into());
+    }
+    error.exit()
 }
 
 /// `command` and all beneath it with what goes for each of them.
@@ -268,9 +304,20 @@ impl Command {
                     exit => Ok(exit),
                 }
             }
+            Self::Discover(args) => {
+                let watch = args.watch;
+                match interrupt::or_interrupted(args.run()).await? {
+                    Exit::Interrupted if watch => Ok(Exit::Done),
+                    exit => Ok(exit),
+                }
+            }
             Self::Health(args) => interrupt::or_interrupted(args.run()).await,
             Self::Token(args) => args.run(),
             Self::Certs(args) => args.run(),
+            Self::Backup(args) => args.run().await,
+            Self::Verify(args) => args.run().await,
+            Self::Completions(args) => args.run(),
+            Self::Man(args) => args.run(),
         }
     }
 }

@@ -36,10 +36,12 @@ mod listing;
 mod load;
 mod mismatch;
 mod opening;
+pub mod probe;
 mod servers;
+pub mod survey;
 pub mod tls;
 
-pub use error::{ClientError, Failure};
+pub use error::{ClientError, Failure, TOLD_MAX};
 use listing::FOLLOW_PATIENCE;
 pub use listing::Listing;
 pub use load::{LOAD_WINDOW, Load};
@@ -307,7 +309,7 @@ impl Client {
             deadline.min(Instant::now() + DISCOVERY)
         };
         let (name, wanted) = (&self.options.name, self.wanted());
-        match find::find(&*self.registry, name, &wanted, until).await {
+        match find::find(&*self.registry, name, &wanted, &self.options, until).await {
             Ok(found) if self.register.is_none() => {
                 let registry = &*self.registry;
                 let options = &self.options;

@@ -19,6 +19,7 @@ pub const MAX_ENCODED_BYTES: usize = 256 * 1024;
 /// The contract's fields that only a server sets.
 const CREATED_AT: u32 = 16;
 const SEQUENCE: u32 = 17;
+const CREATED_BY: u32 = 18;
 
 /// One thing that is wrong with a consignment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,13 +57,8 @@ pub fn violations(consignment: &Consignment) -> Vec<Violation> {
         }
     }
     if consignment.containers.len() > MAX_CONTAINERS {
-        report(
-            "containers".into(),
-            format!(
-                "has {} containers; at most {MAX_CONTAINERS} are allowed",
-                consignment.containers.len()
-            ),
-        );
+        let Violation { field, description } = too_many_containers(consignment.containers.len());
+        report(field, description);
     }
     for (index, container) in consignment
         .containers
@@ -76,7 +72,11 @@ pub fn violations(consignment: &Consignment) -> Vec<Violation> {
             }
         }
     }
-    let encoded = consignment.encoded_len();
+    let mut encoded = consignment.encoded_len();
+    if encoded > MAX_ENCODED_BYTES {
+        // What only a server sets does not count.
+        encoded = canonical(&mut consignment.clone()).len();
+    }
     if encoded > MAX_ENCODED_BYTES {
         report(
             String::new(),
@@ -84,6 +84,14 @@ pub fn violations(consignment: &Consignment) -> Vec<Violation> {
         );
     }
     found
+}
+
+/// That there are `count` containers.
+pub(crate) fn too_many_containers(count: usize) -> Violation {
+    Violation {
+        field: "containers".into(),
+        description: format!("has {count} containers; at most {MAX_CONTAINERS} are allowed"),
+    }
 }
 
 /// What is wrong with `id` as a consignment's id, if anything. An empty id counts as good.
@@ -133,19 +141,31 @@ pub fn new_id() -> String {
 /// printed can be sent again.
 #[must_use]
 pub fn canonical(consignment: &mut Consignment) -> Bytes {
-    consignment.created_at = None;
-    consignment.sequence = 0;
+    clear_server_fields(consignment);
     consignment.encode_to_vec().into()
 }
 
-/// Appends to `body`, a canonical encoding, what the server says of the consignment: its sequence number, and when it
-/// was stored, in microseconds since the Unix epoch. Encoded messages that follow one another are merged on decoding
-/// (protobuf encoding, "last one wins"), so this is the encoding of the listed consignment.
-pub fn write_server_fields(body: &mut Vec<u8>, sequence: u64, created_at: i64) {
+/// Removes what only a server sets.
+pub fn clear_server_fields(consignment: &mut Consignment) {
+    consignment.created_at = None;
+    consignment.sequence = 0;
+    consignment.created_by.clear();
+}
+
+/// Appends to `body`, a canonical encoding, what the server says of the consignment: its sequence number, when it was
+/// stored, in microseconds since the Unix epoch, and by whom, empty where that is not known. Encoded messages that
+/// follow one another are merged on decoding (protobuf encoding, "last one wins"), so this is the encoding of the listed
+/// consignment, and the name stands at its end.
+pub fn write_server_fields(body: &mut Vec<u8>, sequence: u64, created_at: i64, created_by: &str) {
     // Field by field, as a list does this for each record.
     encoding::message::encode(CREATED_AT, &timestamp(created_at), body);
     if sequence > 0 {
         encoding::uint64::encode(SEQUENCE, &sequence, body);
+    }
+    if !created_by.is_empty() {
+        encoding::encode_key(CREATED_BY, encoding::WireType::LengthDelimited, body);
+        encoding::encode_varint(created_by.len() as u64, body);
+        body.extend_from_slice(created_by.as_bytes());
     }
 }
 
@@ -176,18 +196,39 @@ mod tests {
 
     use super::*;
 
+    #[test]
+    fn what_only_a_server_sets_does_not_count_for_the_limit() {
+        let container = Container {
+            origin: "x".repeat(MAX_TEXT_BYTES),
+            ..Container::default()
+        };
+        let mut consignment = Consignment {
+            containers: vec![container; 63],
+            ..Consignment::default()
+        };
+        let room = MAX_ENCODED_BYTES - consignment.encoded_len();
+        consignment.description = "x".repeat(room - 3);
+        assert_eq!(consignment.encoded_len(), MAX_ENCODED_BYTES);
+        consignment.created_by = "crane".into();
+        assert_eq!(violations(&consignment), []);
+        consignment.weight = 1;
+        assert_eq!(violations(&consignment).len(), 1);
+    }
+
     proptest! {
         #[test]
         fn what_the_server_says_is_encoded_as_its_fields_are(
             description: String,
             sequence in prop_oneof![Just(0), any::<u64>()],
             created_at in prop_oneof![Just(0), Just(-1), Just(i64::MIN), any::<i64>()],
+            created_by in prop_oneof![Just(String::new()), any::<String>()],
         ) {
             let mut consignment = Consignment { description, ..Consignment::default() };
             let mut listed = canonical(&mut consignment).to_vec();
-            write_server_fields(&mut listed, sequence, created_at);
+            write_server_fields(&mut listed, sequence, created_at, &created_by);
             consignment.sequence = sequence;
             consignment.created_at = Some(timestamp(created_at));
+            consignment.created_by = created_by;
             prop_assert_eq!(listed, consignment.encode_to_vec());
         }
     }

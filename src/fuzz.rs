@@ -7,7 +7,7 @@ use crate::{
     registry::{consul, dns, etcd, mdns},
     service,
     store::postgres,
-    tokens::{self, Holder, Scope, Tokens, parse_name},
+    tokens::{self, Scope, Tokens, parse_name},
 };
 
 type Check = fn(&[u8]);
@@ -79,8 +79,8 @@ fn tokens(data: &[u8]) {
     if known.named(name).is_none() {
         let line = tokens::line(name, Scope::Read, TOKEN);
         let more: Tokens = format!("{text}\n{line}").parse().unwrap();
-        let scope = Scope::Read;
-        assert_eq!(more.holder(TOKEN.as_bytes()), Some(Holder { name, scope }));
+        let holder = more.holder(TOKEN.as_bytes()).unwrap();
+        assert_eq!((&**holder.name, holder.scope), (name, Scope::Read));
     }
 }
 

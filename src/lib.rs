@@ -6,11 +6,15 @@ pub mod backend;
 pub mod causes;
 pub mod cli;
 pub mod client;
+pub mod codes;
 pub mod consignment;
 pub mod escape;
+pub mod formats;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzz;
+pub mod machine;
+pub mod metrics;
 pub mod proto;
 pub mod registry;
 pub mod server;
@@ -18,3 +22,4 @@ pub mod service;
 pub mod store;
 pub mod tls;
 pub mod tokens;
+pub mod web;

@@ -21,7 +21,13 @@ mod generated {
     ));
 }
 
+mod codec;
+
+pub use codec::Codec;
 pub use generated::*;
+
+/// The contract as a `google.protobuf.FileDescriptorSet`, its comments and what it imports included: what reflection shows.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/consignment.descriptors"));
 
 /// The service's full name.
 pub const SERVICE: &str = "go.micro.srv.consignment.ShippingService";

@@ -38,6 +38,23 @@ pub struct Instance {
     pub preference: Preference,
 }
 
+#[cfg(test)]
+impl Instance {
+    /// A server that tests announce and find. They say themselves what of it they look at.
+    pub(crate) fn depot() -> Self {
+        Self {
+            id: "0198f2b4-7c1e-7d64-9f60-3b1d2a4c5e6f".to_owned(),
+            name: "depot".to_owned(),
+            version: "0.1.0".to_owned(),
+            addresses: vec!["10.0.0.5:7".to_owned(), "[2001:db8::5]:7".to_owned()],
+            register: "0198f2b4-0000-7000-8000-000000000001".to_owned(),
+            kind: Kind::Shared,
+            tls: false,
+            preference: Preference::default(),
+        }
+    }
+}
+
 /// Which of several servers to ask first, as SRV records say it (RFC 2782).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Preference {
@@ -88,6 +105,12 @@ pub trait Registry: Send + Sync {
     /// on trying by itself, [`RegistryError::is_tried_again`] says.
     async fn announce(&self, instance: &Instance) -> Result<(), RegistryError>;
 
+    /// Whether what was announced last can be found now, as far as that is known here; `None` where nothing more is heard of
+    /// it than what [`announce`](Self::announce) has returned.
+    fn stands(&self) -> Option<bool> {
+        None
+    }
+
     /// Makes known that the announced instance is gone. Does nothing when none was announced.
     ///
     /// # Errors
@@ -99,6 +122,23 @@ pub trait Registry: Send + Sync {
     /// addresses become known. The stream does not end by itself: the caller decides how long to look, and dropping
     /// it ends the search.
     fn find(&self, name: &str) -> BoxStream<'static, Result<Instance, RegistryError>>;
+
+    /// Looks for every server that there is, of whatever service, where the registry can be asked for that; else, as
+    /// here, for those of the service `name`. Otherwise like [`find`](Self::find).
+    fn find_all(&self, name: &str) -> BoxStream<'static, Result<Instance, RegistryError>> {
+        self.find(name)
+    }
+
+    /// Whether it can be asked for the servers of the service `name` now, where there is somebody to ask. Announces and
+    /// changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`RegistryError`]: why an announcement would not be taken either. One may be refused all the same, as to
+    /// whoever may only read.
+    async fn check(&self, _name: &str) -> Result<(), RegistryError> {
+        Ok(())
+    }
 
     /// What is asked and where, for people: completes "no server found: asked …".
     fn describe(&self) -> String;

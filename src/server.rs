@@ -1,61 +1,72 @@
 //! One server's life: serve, announce, and end in order.
 
-use std::{future::Future, io, sync::Arc, time::Duration};
+use std::{future::Future, io, sync::Arc};
 
 use anyhow::Context as _;
 use http::HeaderValue;
-use tokio::{
-    net::TcpListener,
-    sync::watch,
-    task::JoinHandle,
-    time::{Instant, timeout_at},
-};
-use tonic_health::{ServingStatus, server::HealthReporter};
+use tokio::{net::TcpListener, sync::watch};
+use tonic_health::ServingStatus;
 
 use self::{
+    calls::Calls,
     connections::{Door, Phase},
     current::Current,
     entrance::{Entrance, Routes},
     gate::Gate,
+    health::Health,
+    line::Line,
+    measured::Measured,
     presence::Presence,
+    room::{PATIENCE, Room},
+    running::Running,
+    seats::Seats,
     tls::Tls,
     workers::Workers,
 };
 use crate::{
-    proto::{
-        SERVICE, SERVICE_ALIAS,
-        shipping_service_server::{ShippingService, ShippingServiceServer},
-    },
+    proto::shipping_service_server::{ShippingService, ShippingServiceServer},
     registry::{Instance, Registry, RegistryError},
     service::RegisterService,
-    store::{Condition, Store},
+    store::Store,
     tokens::Tokens,
+    web::{Around, Crowding, Hosts, Web},
 };
 
+mod arrival;
+mod calls;
 mod connections;
 mod copies;
+mod counts;
 pub mod current;
+mod descriptors;
 mod entrance;
+mod entry;
 mod gate;
 mod guard;
 mod handshake;
+mod health;
 mod limits;
+mod line;
 mod listener;
+mod measured;
 mod opened;
+mod paced;
+mod placed;
 mod presence;
+mod reflection;
 mod refusals;
+mod request_id;
+mod room;
+mod running;
+mod seats;
 mod stream;
 pub mod tls;
 mod workers;
 
+pub use counts::Counts;
+pub use descriptors::make_room;
+pub use limits::Limits;
 pub use listener::bind;
-
-/// What health is known of: the server as a whole (the empty name, by the health protocol), and the service under both
-/// of its names.
-const HEALTH_NAMES: [&str; 3] = ["", SERVICE, SERVICE_ALIAS];
-/// What is healthy as long as the process is: whoever starts servers again that are not (Kubernetes' liveness probe) must
-/// not do so because their store is away, which takes none of them back.
-const LIVENESS: &str = "liveness";
 
 /// A server that is about to serve.
 pub struct Server {
@@ -73,6 +84,14 @@ pub struct Server {
     pub tokens: Option<Current<Tokens>>,
     /// Where it answers health checks alone, in clear and to everybody.
     pub probe: Option<TcpListener>,
+    /// The names that requests over plain HTTP may ask for it by.
+    pub hosts: Hosts,
+    /// What it takes on at once.
+    pub limits: Limits,
+    /// Where it counts.
+    pub counts: Counts,
+    /// Where that, and whatever else is measured, is read by those who watch it.
+    pub metrics: prometheus_client::registry::Registry,
 }
 
 /// How a server ended.
@@ -96,55 +115,73 @@ impl Server {
         ready: impl FnOnce(Result<(), RegistryError>),
         shutdown: impl Future<Output = ()>,
     ) -> anyhow::Result<Ended> {
+        let (store, registry) = (Arc::clone(&self.store), Arc::clone(&self.registry));
+        let instance = self.instance.clone();
+        let mut running = self.open().await?;
+        let announced = running.announced.clone();
+        let mut presence = Presence::new(&*registry, &instance, store.condition(), announced);
+        let appearing = async {
+            ready(presence.begin().await);
+            tokio::join!(presence.keep(), copies::look_out(&*registry, &instance));
+        };
+        let failed = tokio::select! {
+            () = shutdown => None,
+            failed = &mut running.serving => Some(failed),
+            () = appearing => None,
+        };
+        running.end(&*registry, &*store, failed).await
+    }
+
+    /// Begins to serve.
+    async fn open(self) -> anyhow::Result<Running> {
         let register = HeaderValue::from_str(self.store.register())
             .context("the register's id cannot be sent in a header")?;
         let workers = self.workers().await?;
         let (stopping, stops) = watch::channel(false);
-        let (mut health, routes) = routes(&self.store, stops);
-        report(&health, ServingStatus::Serving).await;
-        (health.set_service_status(LIVENESS, ServingStatus::Serving)).await;
-        let following = tokio::spawn(follow(self.store.condition(), health.clone()));
+        let mut metrics = self.metrics;
+        let measured = Measured::new(&mut metrics, &self.registry);
+        measured::register(&mut metrics, &*self.store, &self.instance.version);
+        let service = RegisterService::new(
+            Arc::clone(&self.store),
+            self.limits.queue_bytes,
+            stops.clone(),
+            measured.followers,
+        );
+        let (is_ready, readiness) = watch::channel(false);
+        let posting = Arc::default();
+        let around = Around {
+            register: self.store.register().to_owned(),
+            ready: readiness,
+            stopping: stops,
+            crowding: crowding(&posting, &self.counts),
+            hosts: Arc::new(self.hosts),
+            metrics: Arc::new(metrics),
+        };
+        let (health, routes) = routes(service, self.limits.message_bytes, is_ready, around)?;
+        health.report(ServingStatus::Serving).await;
+        health.lives().await;
+        let following = tokio::spawn(health::follow(self.store.condition(), health.clone()));
         let (phase, phases) = watch::channel(Phase::Serving);
         let entrance = Entrance {
             listener: self.listener,
             tls: self.tls,
             tokens: self.tokens,
             probe: self.probe,
+            limits: self.limits,
+            counts: Arc::new(self.counts),
+            posting,
+            calls: measured.calls,
         };
-        let (mut serving, _beside) = entrance.open(routes, register, workers, &phases);
-
-        let mut presence = Presence::new(&*self.registry, &self.instance, self.store.condition());
-        let appearing = async {
-            ready(presence.begin().await);
-            tokio::join!(
-                presence.keep(),
-                copies::look_out(&*self.registry, &self.instance)
-            );
-        };
-        let failed = tokio::select! {
-            () = shutdown => None,
-            failed = &mut serving => Some(failed),
-            () = appearing => None,
-        };
-        let deadline = Instant::now() + limits::DRAIN_GRACE;
-        following.abort();
-        // Its last word must not come after ours.
-        let _ = following.await;
-        report(&health, ServingStatus::NotServing).await;
-        presence::withdraw(&*self.registry).await;
-        end_watches(&mut health).await;
-        stopping.send_replace(true);
-        phase.send_replace(Phase::Draining(deadline));
-        let ended = match failed {
-            Some(failed) => failed,
-            None => finish(serving, deadline).await,
-        };
-        let close_by = deadline + limits::CLOSE_GRACE;
-        if timeout_at(close_by, self.store.close()).await.is_err() {
-            tracing::warn!("ended before the store was closed: the next start does the rest");
-        }
-        let cut = ended.context("the accept loop panicked")?;
-        Ok(Ended { cut })
+        let (serving, beside) = entrance.open(routes, register, workers, &phases);
+        Ok(Running {
+            serving,
+            phase,
+            stopping,
+            health,
+            following,
+            announced: measured.announced,
+            _beside: beside,
+        })
     }
 
     async fn workers(&self) -> anyhow::Result<Workers> {
@@ -164,75 +201,69 @@ impl Server {
 /// When the threads that serve connections cannot be started.
 #[doc(hidden)]
 pub async fn serve_bare(listener: TcpListener, service: impl ShippingService) -> io::Result<()> {
+    let limits = Limits::default();
     let service =
-        ShippingServiceServer::new(service).max_decoding_message_size(limits::MESSAGE_BYTES);
+        ShippingServiceServer::new(service).max_decoding_message_size(limits.message_bytes);
+    let counts = Arc::new(Counts::new(
+        &mut prometheus_client::registry::Registry::default(),
+    ));
     let routes = tonic::service::Routes::new(service).prepare();
     let register = HeaderValue::from_static("bare");
+    let web = Web::health(&Around {
+        register: "bare".into(),
+        ready: watch::channel(true).1,
+        stopping: watch::channel(false).1,
+        crowding: crowding(&Arc::default(), &counts),
+        hosts: Arc::new(Hosts::new([])),
+        metrics: Arc::default(),
+    });
+    let room = Arc::new(Room::new(&limits, Arc::clone(&counts)));
     let door = Door {
         listener,
-        gate: Gate::new(routes.into_axum_router(), register, None),
+        gate: Gate::new(
+            routes.into_axum_router(),
+            web,
+            register,
+            room,
+            Calls::default(),
+            None,
+        ),
         handshake: None,
-        room: limits::CONNECTIONS,
+        seats: Seats::new(&limits, false, counts),
+        limits,
     };
     let (_phase, phases) = watch::channel(Phase::Serving);
     connections::serve(door, Workers::start()?, phases).await;
     Ok(())
 }
 
-/// The loop keeps to the deadline by itself; this is the net beneath it.
-async fn finish(
-    mut serving: JoinHandle<usize>,
-    deadline: Instant,
-) -> Result<usize, tokio::task::JoinError> {
-    const MARGIN: Duration = Duration::from_millis(200);
-    if let Ok(ended) = timeout_at(deadline + MARGIN, &mut serving).await {
-        ended
-    } else {
-        serving.abort();
-        Ok(0)
+/// What to do where too much is being received by those who create over HTTP, of whom the slow ones are in `posting`.
+fn crowding(posting: &Arc<Line>, counts: &Counts) -> Crowding {
+    let posting = Arc::clone(posting);
+    Crowding {
+        make_room: Box::new(move || posting.end_first(PATIENCE)),
+        refused: counts.memory(),
     }
 }
 
-fn routes(store: &Arc<dyn Store>, stopping: watch::Receiver<bool>) -> (HealthReporter, Routes) {
-    let (health, health_service) = tonic_health::server::health_reporter();
-    let service = ShippingServiceServer::new(RegisterService::new(Arc::clone(store), stopping))
-        .max_decoding_message_size(limits::MESSAGE_BYTES);
+fn routes(
+    service: RegisterService,
+    message_bytes: usize,
+    ready: watch::Sender<bool>,
+    around: Around,
+) -> anyhow::Result<(Health, Routes)> {
+    let (reporter, health_service) = tonic_health::server::health_reporter();
+    let web_health = Web::health(&around);
+    let web = Web::new(service.clone(), around);
+    let service = ShippingServiceServer::new(service).max_decoding_message_size(message_bytes);
+    let all = tonic::service::Routes::new(service).add_service(health_service.clone());
     let prepared = |routes: tonic::service::Routes| routes.prepare().into_axum_router();
     let routes = Routes {
-        health: prepared(tonic::service::Routes::new(health_service.clone())),
-        all: prepared(tonic::service::Routes::new(service).add_service(health_service)),
+        health: prepared(tonic::service::Routes::new(health_service)),
+        all: prepared(reflection::add_to(all, message_bytes)?),
+        web,
+        web_health,
     };
-    (health, routes)
-}
-
-/// Ends the streams of those who watch the server's health, once they have heard that it stops: they would hold the
-/// drain to its deadline.
-async fn end_watches(health: &mut HealthReporter) {
-    for name in HEALTH_NAMES.into_iter().chain([LIVENESS]) {
-        health.clear_service_status(name).await;
-    }
-}
-
-/// Lets health follow what the store can do.
-async fn follow(mut condition: watch::Receiver<Condition>, health: HealthReporter) {
-    loop {
-        let status = match &*condition.borrow_and_update() {
-            Condition::Good => ServingStatus::Serving,
-            Condition::Away(_) | Condition::WritesStopped(_) | Condition::Closed => {
-                ServingStatus::NotServing
-            }
-        };
-        report(&health, status).await;
-        if condition.changed().await.is_err() {
-            // The store has ended without a word, which is not how it closes.
-            report(&health, ServingStatus::NotServing).await;
-            return;
-        }
-    }
-}
-
-async fn report(health: &HealthReporter, status: ServingStatus) {
-    for name in HEALTH_NAMES {
-        health.set_service_status(name, status).await;
-    }
+    let ready = Arc::new(ready);
+    Ok((Health { reporter, ready }, routes))
 }

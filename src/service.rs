@@ -4,6 +4,7 @@ use std::{pin::Pin, sync::Arc};
 
 use futures_util::{Stream, stream};
 use pbjson_types::Timestamp;
+use prometheus_client::metrics::gauge::Gauge;
 use prost::Message as _;
 use tokio::sync::{Semaphore, watch};
 use tonic::{Request, Response, Status, Streaming};
@@ -24,10 +25,10 @@ mod pages;
 mod statuses;
 
 use load::Load;
-use pages::{Follower, Pages};
-use statuses::{conflict, invalid, status};
+use pages::{Counted, Follower, Pages};
+use statuses::{conflict, elsewhere, invalid, status};
 pub use statuses::{
-    no_scope, no_token, overloaded, read_only, timed_out, unknown_token, wrong_register,
+    no_scope, no_token, overloaded, read_only, timed_out, too_large, unknown_token, wrong_register,
 };
 
 /// The largest encoded reply of `GetConsignments`: what stock gRPC clients accept.
@@ -41,17 +42,27 @@ pub struct RegisterService {
     store: Arc<dyn Store>,
     /// Bounds what bulk loads have at the store.
     load_room: Arc<Semaphore>,
+    load_bytes: usize,
     stopping: watch::Receiver<bool>,
+    followers: Gauge,
 }
 
 impl RegisterService {
-    /// Serves the register that is kept in `store`. Followed lists and bulk loads end when `stopping` becomes true.
+    /// Serves the register that is kept in `store`, before whose writer `queue_bytes` may wait. Followed lists and bulk loads end when `stopping` becomes true.
     #[must_use]
-    pub fn new(store: Arc<dyn Store>, stopping: watch::Receiver<bool>) -> Self {
+    pub fn new(
+        store: Arc<dyn Store>,
+        queue_bytes: usize,
+        stopping: watch::Receiver<bool>,
+        followers: Gauge,
+    ) -> Self {
+        let load_bytes = queue_bytes / load::SHARE;
         Self {
             store,
-            load_room: Arc::new(Semaphore::new(load::ROOM_BYTES)),
+            load_room: Arc::new(Semaphore::new(load_bytes)),
+            load_bytes,
             stopping,
+            followers,
         }
     }
 
@@ -100,16 +111,45 @@ impl RegisterService {
         };
         let ours = self.store.register();
         if !register.is_empty() && register != ours {
-            return Err(Status::out_of_range(format!(
-                "{field} is a position in another register than this one, {ours}: list from the beginning"
-            )));
+            let description = format!(
+                "is a position in another register than this one, {ours}: list from the beginning"
+            );
+            return Err(elsewhere(field, &description));
         }
         if sequence > end {
-            return Err(Status::out_of_range(format!(
-                "{field} is {sequence}, but the newest consignment of this register is {last}"
-            )));
+            let description =
+                format!("is {sequence}, but the newest consignment of this register is {last}");
+            return Err(elsewhere(field, &description));
         }
         Ok(Some(sequence))
+    }
+}
+
+/// Who sends a request, by the name that it is known by here, not empty: an extension of the request.
+#[derive(Debug, Clone)]
+pub struct Caller(pub Arc<str>);
+
+/// By what a request is known in the log, one word, not empty: an extension of the request.
+#[derive(Debug, Clone)]
+pub struct RequestId(pub Arc<str>);
+
+/// Where consignments come from, as far as that is known.
+#[derive(Debug, Default)]
+struct Origin {
+    created_by: Option<Arc<str>>,
+    /// The id of the request that brings them.
+    request: Option<Arc<str>>,
+}
+
+impl Origin {
+    fn of<T>(request: &Request<T>) -> Self {
+        let extensions = request.extensions();
+        let caller = extensions.get::<Caller>();
+        let id = extensions.get::<RequestId>();
+        Self {
+            created_by: caller.map(|Caller(name)| Arc::clone(name)),
+            request: id.map(|RequestId(id)| Arc::clone(id)),
+        }
     }
 }
 
@@ -120,8 +160,8 @@ struct Prepared {
     consignment: Consignment,
 }
 
-/// Makes `consignment` ready to be stored, with a new id where it has none, or says what is wrong with it.
-fn prepare(mut consignment: Consignment) -> Result<Prepared, Vec<Violation>> {
+/// Makes what comes from `origin` ready to be stored, with a new id where it has none, or says what is wrong with it.
+fn prepare(mut consignment: Consignment, origin: &Origin) -> Result<Prepared, Vec<Violation>> {
     if consignment.id.is_empty() {
         consignment.id = consignment::new_id();
     }
@@ -131,7 +171,12 @@ fn prepare(mut consignment: Consignment) -> Result<Prepared, Vec<Violation>> {
         return Err(violations);
     }
     let id = consignment.id.clone();
-    let new = NewConsignment { id, body };
+    let new = NewConsignment {
+        id,
+        body,
+        created_by: origin.created_by.clone(),
+        request: origin.request.clone(),
+    };
     Ok(Prepared { new, consignment })
 }
 
@@ -160,21 +205,23 @@ impl ShippingService for RegisterService {
         &self,
         request: Request<Consignment>,
     ) -> Result<Response<proto::Response>, Status> {
-        let prepared = prepare(request.into_inner())
+        let origin = Origin::of(&request);
+        let prepared = prepare(request.into_inner(), &origin)
             .map_err(|violations| invalid("the consignment cannot be stored", violations))?;
         let Prepared {
             new,
             mut consignment,
         } = prepared;
         let outcomes = self.store.append(vec![new]).await;
-        let (created, receipt) = match outcomes.map_err(|error| status(&error))?[..] {
-            [Outcome::Stored(receipt)] => (true, receipt),
-            [Outcome::AlreadyThere(receipt)] => (false, receipt),
+        let (created, receipt) = match &outcomes.map_err(|error| status(&error))?[..] {
+            [Outcome::Stored(receipt)] => (true, receipt.clone()),
+            [Outcome::AlreadyThere(receipt)] => (false, receipt.clone()),
             [Outcome::Conflict(receipt)] => return Err(conflict(&consignment.id, receipt)),
             _ => return Err(Status::internal("the store answered for another batch")),
         };
         consignment.sequence = receipt.sequence;
         consignment.created_at = Some(consignment::timestamp(receipt.created_at));
+        consignment.created_by = receipt.created_by.as_deref().unwrap_or_default().into();
         Ok(Response::new(proto::Response {
             created,
             consignment: Some(consignment),
@@ -227,6 +274,7 @@ impl ShippingService for RegisterService {
         let follower = follow.then(|| Follower {
             newest: self.store.newest(),
             stopping: self.stopping.clone(),
+            _counted: Counted::new(&self.followers),
         });
         let pages = Pages::new(Arc::clone(&self.store), scan, limit, follower);
         let chunks = stream::try_unfold(pages, |mut pages| async {
@@ -245,9 +293,9 @@ impl ShippingService for RegisterService {
     ) -> Result<Response<Self::CreateConsignmentsStream>, Status> {
         let load = Load::new(
             Arc::clone(&self.store),
-            Arc::clone(&self.load_room),
+            (Arc::clone(&self.load_room), self.load_bytes),
             self.stopping.clone(),
-            request.into_inner(),
+            request,
         );
         let outcomes = stream::try_unfold(load, |mut load| async {
             let outcomes = load.next().await?;

@@ -9,10 +9,13 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 
 mod filter;
+mod log;
 pub mod memory;
+mod meters;
 mod page;
 pub mod postgres;
 mod queue;
@@ -21,8 +24,9 @@ pub mod sqlite;
 mod texts;
 
 pub use filter::Filter;
-use page::PageBuilder;
 pub use page::{PAGE_BYTES, PAGE_RECORDS, PAGE_SEARCHED, Page, Records};
+use page::{PageBuilder, Record};
+pub use queue::{QUEUE_BYTES, QueueBound};
 pub use texts::MalformedBody;
 
 /// A register's consignments: an append-only sequence, each under an id of its own.
@@ -69,6 +73,9 @@ pub trait Store: Send + Sync {
     /// Follows whether the store can write.
     fn condition(&self) -> watch::Receiver<Condition>;
 
+    /// Registers what can be measured of the store and what the methods above do not tell.
+    fn measure(&self, _: &mut Registry) {}
+
     /// Commits what is waiting, refuses writes and scans that come later and releases the store. Does nothing the
     /// second time.
     async fn close(&self);
@@ -81,29 +88,35 @@ pub struct NewConsignment {
     pub id: String,
     /// Its canonical encoding ([`crate::consignment::canonical`]), the id included.
     pub body: Bytes,
+    /// Who creates it, where that is known.
+    pub created_by: Option<Arc<str>>,
+    /// The id of the request that brings it, one word, where it has one: for the log.
+    pub request: Option<Arc<str>>,
 }
 
 /// A consignment that is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredConsignment {
-    /// Where it stands and since when.
+    /// What is known of its storing.
     pub receipt: Receipt,
     /// Its canonical encoding.
     pub body: Bytes,
 }
 
-/// Where a stored consignment stands and since when.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Where a stored consignment stands, since when, and by whom.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Receipt {
     /// Its sequence number, from 1.
     pub sequence: u64,
     /// When it was stored, in microseconds since the Unix epoch, by the server's wall clock. It need not grow with
     /// the sequence number.
     pub created_at: i64,
+    /// Who created it, not empty, where that was known.
+    pub created_by: Option<Arc<str>>,
 }
 
 /// What became of one member of a batch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// It was new and is stored now.
     Stored(Receipt),
@@ -148,6 +161,17 @@ pub enum Condition {
     WritesStopped(String),
     /// It has been closed.
     Closed,
+}
+
+/// What opening a store would find, seen without changing anything.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Prospect {
+    /// The register that is there; `None` where one would be made.
+    pub register: Option<String>,
+    /// The version of the schema that is there and the one that it would be brought to, where they differ.
+    pub migration: Option<(i64, i64)>,
+    /// What opening it would warn of.
+    pub warnings: Vec<String>,
 }
 
 /// The cause beneath an error, as the engine told it.
@@ -243,6 +267,9 @@ pub enum OpenError {
         #[source]
         cause: Cause,
     },
+    /// There is no file.
+    #[error("could not open the register {0}: there is no such file")]
+    Missing(PathBuf),
     /// It is on a file system where its durability and locks do not hold.
     #[error(
         "could not open the register {path}: it is on {file_system}, where SQLite's locks and shared memory do not work; choose a local disk with --store sqlite:PATH"

@@ -13,12 +13,18 @@ use rustls::{
     sign::CertifiedKey,
 };
 
+mod validity;
+
+pub use validity::{Complaint, Validity, distance};
+
 /// The name in a server's certificate that clients expect unless they are told another. It is configured and not looked
 /// up: whoever answers a search could say any.
 pub const SERVER_NAME: &str = "shippy";
 
 /// What HTTP/2 is called in a TLS handshake (RFC 9113 §3.2).
 pub const HTTP2: &[u8] = b"h2";
+/// What HTTP/1.1 is called there (RFC 7301 §6).
+pub const HTTP1: &[u8] = b"http/1.1";
 
 /// Why a file with a certificate or a key cannot be used.
 #[derive(Debug, thiserror::Error)]

@@ -4,7 +4,7 @@
 //! line without it is for a name that only a certificate proves. A name may have several tokens, as while one is
 //! replaced. What follows a `#` at the beginning of a line is a comment.
 
-use std::{collections::HashMap, fmt, str::FromStr};
+use std::{collections::HashMap, fmt, str::FromStr, sync::Arc};
 
 use ring::{
     digest,
@@ -43,7 +43,7 @@ impl fmt::Display for Scope {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Holder<'t> {
     /// Who it is.
-    pub name: &'t str,
+    pub name: &'t Arc<str>,
     /// What they may do.
     pub scope: Scope,
 }
@@ -51,9 +51,9 @@ pub struct Holder<'t> {
 /// All who may do something.
 #[derive(Debug, Default)]
 pub struct Tokens {
-    scopes: HashMap<String, Scope>,
+    scopes: HashMap<Arc<str>, Scope>,
     /// The name that each token proves.
-    names: HashMap<Digest, String>,
+    names: HashMap<Digest, Arc<str>>,
 }
 
 /// A line that cannot be used.
@@ -93,13 +93,13 @@ impl Tokens {
             [name, scope, hash] => (name, scope, Some(hash)),
             _ => return Err("write NAME SCOPE SHA256, as `shippy token` prints it".into()),
         };
-        let name = parse_name(name)?;
+        let name: Arc<str> = parse_name(name)?.into();
         let scope = match scope {
             "read" => Scope::Read,
             "write" => Scope::Write,
             _ => return Err("the second word is the scope: write read or write".into()),
         };
-        let known = *self.scopes.entry(name.clone()).or_insert(scope);
+        let known = *self.scopes.entry(Arc::clone(&name)).or_insert(scope);
         if known != scope {
             return Err(format!(
                 "{name} has the scope {known} further up: give it one and the same"
@@ -160,6 +160,14 @@ pub fn generate() -> Result<String, ring::error::Unspecified> {
     Ok(format!("{PREFIX}{}", hexadecimal(&bytes)))
 }
 
+/// The token in a header (RFC 6750 §2.1); how the scheme is spelled does not matter (RFC 9110 §11.1).
+#[must_use]
+pub fn bearer(header: &[u8]) -> Option<&[u8]> {
+    const SCHEME: &[u8] = b"bearer ";
+    let (scheme, token) = header.split_at_checked(SCHEME.len())?;
+    (scheme.eq_ignore_ascii_case(SCHEME)).then(|| token.trim_ascii())
+}
+
 /// The line for `name` and its `token`, without its end.
 #[must_use]
 pub fn line(name: &str, scope: Scope, token: &str) -> String {
@@ -172,7 +180,8 @@ fn hashed(token: &[u8]) -> Digest {
     hash
 }
 
-fn hexadecimal(bytes: &[u8]) -> String {
+/// `bytes` in hexadecimal digits.
+pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
     let digit = |value| char::from_digit(u32::from(value), 16);
     let digits = bytes
         .iter()
@@ -180,7 +189,8 @@ fn hexadecimal(bytes: &[u8]) -> String {
     digits.flatten().collect()
 }
 
-fn parse_digest(text: &str) -> Option<Digest> {
+/// The 32 bytes that `text` has the hexadecimal digits of.
+pub(crate) fn parse_digest(text: &str) -> Option<Digest> {
     let mut hash = Digest::default();
     let (pairs, rest) = text.as_bytes().as_chunks::<2>();
     if pairs.len() != hash.len() || !rest.is_empty() {
@@ -208,19 +218,18 @@ mod tests {
         );
         assert!(!file.contains(&one));
         let tokens: Tokens = file.parse().unwrap();
-        let holder = |name, scope| Some(Holder { name, scope });
-        assert_eq!(tokens.holder(one.as_bytes()), holder("crane", Scope::Write));
-        assert_eq!(
-            tokens.holder(two.as_bytes()),
-            holder("harbour", Scope::Read)
-        );
+        let is = |found: Option<Holder<'_>>, name, scope| {
+            found.is_some_and(|found| &**found.name == name && found.scope == scope)
+        };
+        assert!(is(tokens.holder(one.as_bytes()), "crane", Scope::Write));
+        assert!(is(tokens.holder(two.as_bytes()), "harbour", Scope::Read));
         let mut near = one.clone().into_bytes();
         near[10] ^= 1;
         for wrong in [&b""[..], b"crane", &near, &one.as_bytes()[1..]] {
             assert_eq!(tokens.holder(wrong), None);
         }
         let crane = "spiffe://depot/crane";
-        assert_eq!(tokens.named(crane), holder(crane, Scope::Read));
+        assert!(is(tokens.named(crane), crane, Scope::Read));
         assert_eq!(tokens.named("spiffe://depot"), None);
     }
 
@@ -241,7 +250,7 @@ mod tests {
         ];
         let tokens: Tokens = file.join("\n").parse().unwrap();
         for token in [b"1", b"2"] {
-            assert_eq!(tokens.holder(token).unwrap().name, "crane");
+            assert_eq!(&**tokens.holder(token).unwrap().name, "crane");
         }
     }
 

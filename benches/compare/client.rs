@@ -29,9 +29,10 @@ use crate::{
 
 /// Calls that share one connection.
 const CALLS_A_CONNECTION: usize = 64;
-/// What may be sent before it is read, in bytes, as shippy's own client has it.
+/// What may be sent before it is read, and in one frame, in bytes, as shippy's own client has it.
 const STREAM_WINDOW: u32 = 1024 * 1024;
 const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
+const FRAME: u32 = 128 * 1024;
 /// Different consignments that are made beforehand, so that making them is no part of what is measured.
 const PREPARED: u64 = 1_024;
 /// Consignments of one chunk: about 64 KiB, as `shippy create` sends them.
@@ -46,7 +47,8 @@ fn endpoint(address: &str) -> anyhow::Result<Endpoint> {
     Ok(Endpoint::from_shared(format!("http://{address}"))?
         .tcp_nodelay(true)
         .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW))
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_frame_size(FRAME))
 }
 
 pub(crate) async fn connect(address: &str) -> anyhow::Result<Channel> {

@@ -52,6 +52,8 @@ fn numbered(number: u64) -> NewConsignment {
     NewConsignment {
         id: consignment.id,
         body,
+        created_by: None,
+        request: None,
     }
 }
 

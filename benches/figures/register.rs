@@ -37,5 +37,10 @@ fn renamed(sample: &Consignment) -> NewConsignment {
         ..sample.clone()
     };
     let body = consignment::canonical(&mut consignment);
-    NewConsignment { id, body }
+    NewConsignment {
+        id,
+        body,
+        created_by: None,
+        request: None,
+    }
 }

@@ -1,15 +1,17 @@
 //! What every command needs that calls a server.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use clap::Args;
 
-use super::{ServiceArgs, exit::UsageError, security::ClientSecurityArgs};
+use super::{
+    ServiceArgs, duration::parse_duration, exit::UsageError, security::ClientSecurityArgs,
+};
 use crate::{
     address::Address,
     backend::{self, RegistryKind},
-    client::{Client, Options},
-    registry::access::Tenure,
+    client::{Client, Options, survey::Survey},
+    registry::{Registry, access::Tenure},
 };
 
 /// How to find a server.
@@ -81,9 +83,36 @@ impl ClientArgs {
     }
 
     fn client_with(self, mut options: Options) -> Result<Client, UsageError> {
-        let registry = if !self.server.is_empty() {
+        let registry = self.registry(&mut options)?;
+        Ok(Client::new(registry, options))
+    }
+
+    /// What looks for whatever servers there are, for `time`: of every name, unless `of_one_name`.
+    ///
+    /// # Errors
+    ///
+    /// As [`client`](Self::client).
+    pub(super) fn survey(&self, of_one_name: bool, time: Duration) -> Result<Survey, UsageError> {
+        let mut options = self.options();
+        self.security.load(&mut options)?;
+        Ok(Survey {
+            registry: self.registry(&mut options)?,
+            options,
+            of_all_names: !of_one_name,
+            time,
+        })
+    }
+
+    /// Whether servers are looked for by multicast DNS.
+    pub(super) fn is_multicast(&self) -> bool {
+        self.server.is_empty() && self.service.registry == RegistryKind::Mdns
+    }
+
+    /// Where servers are looked up; where they are named, `options` says so from now on.
+    fn registry(&self, options: &mut Options) -> Result<Arc<dyn Registry>, UsageError> {
+        Ok(if !self.server.is_empty() {
             options.is_named = true;
-            backend::fixed(self.server)
+            backend::fixed(self.server.clone())
         } else if self.service.registry == RegistryKind::Static {
             let advice = "--registry static looks for no server: name one with --server HOST:PORT or SHIPPY_SERVER";
             return Err(UsageError(advice.into()));
@@ -93,8 +122,7 @@ impl ClientArgs {
             return Err(UsageError(advice.into()));
         } else {
             self.service.registry(Tenure::default())?
-        };
-        Ok(Client::new(registry, options))
+        })
     }
 }
 
@@ -123,45 +151,9 @@ pub(super) fn parse_register(text: &str) -> Result<String, String> {
     Ok(text.to_ascii_lowercase())
 }
 
-/// `500ms`, `5s` or `2m`; a plain number is seconds.
-pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
-    let (number, unit) = text.split_at(
-        text.find(|char: char| char.is_alphabetic())
-            .unwrap_or(text.len()),
-    );
-    let seconds = match unit {
-        "ms" => 0.001,
-        "" | "s" => 1.0,
-        "m" => 60.0,
-        _ => return Err("write a number and ms, s or m, like 500ms or 5s".into()),
-    };
-    number
-        .parse::<f64>()
-        .ok()
-        .and_then(|number| Duration::try_from_secs_f64(number * seconds).ok())
-        .filter(|duration| !duration.is_zero() && *duration <= LONGEST_TIMEOUT)
-        .ok_or_else(|| {
-            "write a number above 0 and ms, s or m, like 500ms or 5s, at most a day".into()
-        })
-}
-
-/// Longer than anybody waits, and short enough to be added to any time.
-const LONGEST_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_timeout_has_a_unit() {
-        assert_eq!(parse_duration("500ms"), Ok(Duration::from_millis(500)));
-        assert_eq!(parse_duration("5s"), Ok(Duration::from_secs(5)));
-        assert_eq!(parse_duration("1.5"), Ok(Duration::from_millis(1500)));
-        assert_eq!(parse_duration("2m"), Ok(Duration::from_secs(120)));
-        for text in ["", "0", "-1s", "5h", "NaN", "inf", "1e300", "s", "2d"] {
-            assert!(parse_duration(text).is_err(), "{text:?} was taken");
-        }
-    }
 
     #[test]
     fn a_server_has_a_host_and_a_port() {

@@ -8,28 +8,28 @@ use tokio::task::spawn_blocking;
 
 use self::{
     batch::{Batch, MAX_RECORDS},
-    progress::Progress,
     store::{Ended, Storing},
-    watch::Watch,
 };
 use super::{
     Exit,
     connect::ClientArgs,
     exit::{Unfinished, UsageError},
     figures::grouped,
-    input::{Checked, Source},
     interrupt::Interrupts,
+    progress::Progress,
+    watch::Watch,
 };
-use crate::client::Client;
+use crate::{
+    client::Client,
+    formats::read::{Checked, Source},
+};
 
 mod batch;
 mod command;
 mod feed;
-mod progress;
 mod resume;
 mod store;
 mod tally;
-mod watch;
 
 /// Store the consignments of a file
 ///

@@ -10,12 +10,13 @@ use tonic::Code;
 
 use super::{
     figures::grouped,
-    input::{InputError, STDIN},
+    logs::{self, LogFormat},
 };
 use crate::{
     causes::chain,
-    client::ClientError,
+    client::{ClientError, TOLD_MAX},
     escape::escape_control,
+    formats::read::{InputError, STDIN},
     registry::{Hints, Instance},
 };
 
@@ -45,8 +46,8 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// Says on standard error what went wrong, if anything, and what to do.
-pub(super) fn report(result: anyhow::Result<Exit>) -> Exit {
+/// Says on standard error what went wrong, if anything, and what to do; in the `format` of the log.
+pub(super) fn report(result: anyhow::Result<Exit>, format: LogFormat) -> Exit {
     let error = match result {
         Ok(exit) => return exit,
         Err(error) => error,
@@ -64,8 +65,13 @@ pub(super) fn report(result: anyhow::Result<Exit>) -> Exit {
     }
     // What others have said was made safe where it was taken in; this is the net beneath it.
     let lines: Vec<_> = text.split('\n').map(escape_control).collect();
-    say(&format!("shippy: {}{advice}", lines.join("\n")));
-    exit_of(&error)
+    let exit = exit_of(&error);
+    let said = format!("{}{advice}", lines.join("\n"));
+    match format {
+        LogFormat::Text => say(&format!("shippy: {said}")),
+        LogFormat::Json => logs::say_json(&said, exit as u8),
+    }
+    exit
 }
 
 /// Prints a line for people. Where nobody reads it any more, there is nobody to tell either.
@@ -179,14 +185,16 @@ fn advice(error: &ClientError) -> String {
         }
         ClientError::SeveralRegisters(found) => {
             let mut text = String::from("; choose one:");
-            for (register, addresses) in by_register(found) {
+            let registers = by_register(found);
+            for (register, addresses) in registers.iter().take(TOLD_MAX) {
                 let _ = write!(text, "\n  --register {register}   at {addresses}");
             }
+            text.push_str(&and_more(registers.len()));
             text
         }
         ClientError::Copies(found) => {
             let mut text = String::from(":");
-            for instance in found {
+            for instance in found.iter().take(TOLD_MAX) {
                 let _ = write!(
                     text,
                     "\n  register {} at {}",
@@ -194,6 +202,7 @@ fn advice(error: &ClientError) -> String {
                     instance.addresses.join(", ")
                 );
             }
+            text.push_str(&and_more(found.len()));
             text.push_str("\nstop one of them, or name the one you mean: --server HOST:PORT");
             text
         }
@@ -206,6 +215,13 @@ fn advice(error: &ClientError) -> String {
     }
 }
 
+fn and_more(count: usize) -> String {
+    match count.saturating_sub(TOLD_MAX) {
+        0 => String::new(),
+        more => format!("\n  and {more} more"),
+    }
+}
+
 fn no_server(hints: Hints) -> String {
     let mut text = format!(
         "\ntry:\n  start one: {}\n  name its address: --server HOST:PORT",
@@ -214,6 +230,7 @@ fn no_server(hints: Hints) -> String {
     for line in hints.reach {
         let _ = write!(text, "\n  {line}");
     }
+    text.push_str("\n  see why none is found: shippy discover --explain");
     text
 }
 

@@ -5,14 +5,19 @@ use std::{io::Read, ops::RangeInclusive};
 use pbjson_types::Timestamp;
 
 use super::{
-    connect::{parse_duration, parse_register, parse_server},
-    input::{InputError, Record, Records},
+    connect::{parse_register, parse_server},
+    duration::parse_duration,
     list::{parse_id, parse_time},
     output::{Format, Printer},
     parse_name,
 };
 use crate::{
-    address::Address, backend::StoreUrl, consignment::violations, escape::acts, proto::Consignment,
+    address::Address,
+    backend::StoreUrl,
+    consignment::violations,
+    escape::acts,
+    formats::read::{InputError, Record, Records},
+    proto::Consignment,
     registry::access::Endpoint,
 };
 

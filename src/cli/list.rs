@@ -10,6 +10,7 @@ use prost::Message as _;
 use super::{
     Exit,
     connect::ClientArgs,
+    duration::parse_age,
     exit::say,
     output::{Format, Printer, terminal_width},
 };
@@ -97,16 +98,11 @@ pub(super) fn parse_id(text: &str) -> Result<String, String> {
 
 /// A time as RFC 3339 has it, or how long ago it was.
 pub(super) fn parse_time(text: &str) -> Result<Timestamp, String> {
-    let ago = text
-        .char_indices()
-        .next_back()
-        .and_then(|(at, unit)| Some((text[..at].parse::<u32>().ok()?, seconds_of(unit)?)));
-    if let Some((count, seconds)) = ago {
+    if let Some(age) = parse_age(text) {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let now = now.map_err(|_| "this machine's clock stands before 1970")?;
-        let seconds = i64::try_from(now.as_secs()).unwrap_or(i64::MAX) - i64::from(count) * seconds;
         return Ok(Timestamp {
-            seconds,
+            seconds: now.as_secs().cast_signed() - age.as_secs().cast_signed(),
             nanos: i32::try_from(now.subsec_nanos()).unwrap_or_default(),
         });
     }
@@ -116,16 +112,6 @@ pub(super) fn parse_time(text: &str) -> Result<Timestamp, String> {
     Ok(Timestamp {
         seconds: time.seconds,
         nanos: time.nanos,
-    })
-}
-
-fn seconds_of(unit: char) -> Option<i64> {
-    Some(match unit {
-        's' => 1,
-        'm' => 60,
-        'h' => 60 * 60,
-        'd' => 24 * 60 * 60,
-        _ => return None,
     })
 }
 

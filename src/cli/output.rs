@@ -3,17 +3,15 @@
 use std::io::{self, BufWriter, Write};
 
 use clap::ValueEnum;
-use pbjson_types::Timestamp;
 use terminal_size::{Width, terminal_size_of};
 
-use crate::proto::Consignment;
+use crate::{
+    formats::write::{Array, Lines, Rows},
+    proto::Consignment,
+};
 
-mod csv;
-mod json;
 mod table;
 
-use csv::Rows;
-use json::{Array, Lines};
 use table::Table;
 
 /// How consignments are printed.
@@ -115,16 +113,6 @@ impl<W: Write> Printer<W> {
         }
         self.out.flush()
     }
-}
-
-/// `time` as RFC 3339 in UTC with `Z`, and with 0, 3, 6 or 9 digits of a second, as proto3 JSON defines it. (What
-/// `pbjson_types` itself prints ends in `+00:00`.)
-fn rfc3339(time: Timestamp) -> String {
-    prost_types::Timestamp {
-        seconds: time.seconds,
-        nanos: time.nanos,
-    }
-    .to_string()
 }
 
 #[cfg(test)]

@@ -1,6 +1,11 @@
 //! TLS and tokens, as flags and variables say them.
 
-use std::{env, fs, path::PathBuf};
+use std::{
+    env,
+    fmt::Display,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use clap::Args;
 use rustls::pki_types::ServerName;
@@ -15,7 +20,7 @@ use crate::{
         current::Current,
         tls::{Tls, TlsFiles},
     },
-    tls::SERVER_NAME,
+    tls::{Complaint, SERVER_NAME},
     tokens::Tokens,
 };
 
@@ -74,34 +79,69 @@ impl ServerSecurityArgs {
     ///
     /// What is wrong with one of them.
     pub(super) fn load(&self) -> Result<Protection, UsageError> {
-        let asks_certificates = self.tls_client_ca.is_some();
-        let tls = (self.tls_cert.clone().zip(self.tls_key.clone())).map(|(certificate, key)| {
-            let client_authorities = self.tls_client_ca.clone();
-            let files = TlsFiles {
-                certificate,
-                key,
-                client_authorities,
-            };
-            files.load()
-        });
         let tokens = self.tokens.clone().map(|path| {
-            let file = path.clone();
-            let load = move || {
-                let failed = |reason: &dyn std::fmt::Display| {
-                    anyhow::anyhow!("could not use the tokens in {}: {reason}", path.display())
-                };
-                let text = fs::read_to_string(&path).map_err(|error| failed(&error))?;
-                text.parse::<Tokens>().map_err(|error| failed(&error))
+            let load = {
+                let path = path.clone();
+                move || read_tokens(&path)
             };
-            Current::load("tokens", vec![file], load)
+            Current::load("tokens", vec![path], load)
         });
-        let usage = |error: anyhow::Error| UsageError(chain(error.as_ref()));
+        let tls = self.tls_files().map(TlsFiles::load);
         Ok(Protection {
             tls: tls.transpose().map_err(usage)?,
-            asks_certificates,
+            asks_certificates: self.tls_client_ca.is_some(),
             tokens: tokens.transpose().map_err(usage)?,
         })
     }
+
+    /// The files that TLS is spoken with, if it is.
+    fn tls_files(&self) -> Option<TlsFiles> {
+        let (certificate, key) = self.tls_cert.clone().zip(self.tls_key.clone())?;
+        Some(TlsFiles {
+            certificate,
+            key,
+            client_authorities: self.tls_client_ca.clone(),
+        })
+    }
+
+    /// Whether TLS could be loaded, and what is to be said of the certificate's time; `None` without TLS.
+    pub(super) fn check_tls(&self) -> Option<Result<Option<Complaint>, UsageError>> {
+        Some(self.tls_files()?.check().map_err(usage))
+    }
+
+    /// Whether the tokens can be loaded; `None` without any.
+    pub(super) fn check_tokens(&self) -> Option<Result<(), UsageError>> {
+        let read = read_tokens(self.tokens.as_deref()?);
+        Some(read.map(drop).map_err(usage))
+    }
+
+    /// What those who reach the server may do without being asked who they are, where it is open to others: a warning.
+    pub(super) fn warning(&self) -> Option<&'static str> {
+        let (has_tls, has_tokens) = (self.tls_cert.is_some(), self.tokens.is_some());
+        match (has_tls, self.tls_client_ca.is_some(), has_tokens) {
+            (false, _, false) => Some("can read and write: there are neither TLS nor tokens"),
+            (false, _, true) => Some(
+                "can see what is sent, tokens included: there is no TLS, and shippy's own clients send no token without",
+            ),
+            (true, false, false) => Some(
+                "can read and write: TLS alone keeps nobody out, --tls-client-ca or --tokens do",
+            ),
+            (true, true, _) | (true, _, true) => None,
+        }
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "it is given to map_err")]
+fn usage(error: anyhow::Error) -> UsageError {
+    UsageError(chain(error.as_ref()))
+}
+
+fn read_tokens(path: &Path) -> anyhow::Result<Tokens> {
+    let failed = |reason: &dyn Display| {
+        anyhow::anyhow!("could not use the tokens in {}: {reason}", path.display())
+    };
+    let text = fs::read_to_string(path).map_err(|error| failed(&error))?;
+    text.parse().map_err(|error| failed(&error))
 }
 
 impl Protection {
@@ -117,20 +157,6 @@ impl Protection {
             None => String::new(),
             Some((only, [])) => format!(", with {only}"),
             Some((last, others)) => format!(", with {} and {last}", others.join(" and ")),
-        }
-    }
-
-    /// What those who reach the server may do without being asked who they are, where it is open to others: a warning.
-    pub(super) fn warning(&self) -> Option<&'static str> {
-        match (&self.tls, self.asks_certificates, &self.tokens) {
-            (None, _, None) => Some("can read and write: there are neither TLS nor tokens"),
-            (None, _, Some(_)) => Some(
-                "can see what is sent, tokens included: there is no TLS, and shippy's own clients send no token without",
-            ),
-            (Some(_), false, None) => Some(
-                "can read and write: TLS alone keeps nobody out, --tls-client-ca or --tokens do",
-            ),
-            (Some(_), true, _) | (Some(_), _, Some(_)) => None,
         }
     }
 }

@@ -1,22 +1,22 @@
 //! `shippy serve`
 
 use std::{
-    env, fs,
     io::Write as _,
     net::{IpAddr, SocketAddr},
-    path::{Path, PathBuf},
     process,
 };
 
 use anyhow::Context as _;
 use clap::{ArgMatches, Args, error::ErrorKind, parser::ValueSource};
+use prometheus_client::registry::Registry;
 
 use super::{
     Exit, ServiceArgs,
     connect::parse_host,
-    exit::UsageError,
-    interrupt::Interrupts,
+    interrupt::{Interrupts, or_interrupted},
+    limits::LimitArgs,
     security::ServerSecurityArgs,
+    store::{self, StoreArgs},
     tenure::{self, TenureArgs},
 };
 use crate::{
@@ -24,17 +24,16 @@ use crate::{
     backend::{RegistryKind, StoreUrl},
     consignment,
     registry::{Instance, Kind, Preference, RegistryError},
-    server::{self, Server},
-    store::Store,
+    server::{self, Counts, Server},
+    store::{QueueBound, Store},
+    web::Hosts,
 };
+
+mod preflight;
 
 /// Longest announced version, in bytes, and longest id before what makes it unique: what a registry takes.
 const MAX_VERSION_BYTES: usize = 64;
 const MAX_ID_BYTES: usize = 48;
-
-const STORE_HELP: &str = "Where to keep the register: sqlite:FILE, sqlite:FOLDER/, \
-    postgres://USER@HOST/DATABASE for one that several servers share, or memory: to keep it only while the server runs \
-    [default: a file of the service's name in the user's data folder]";
 
 /// Keep a register and announce it to clients
 ///
@@ -56,6 +55,10 @@ pub(super) struct ServeArgs {
     /// Open the server to the network: the same as --address :0
     #[arg(long)]
     lan: bool,
+    /// Only see whether the server would start with these settings: whether its files load, it can listen, its store
+    /// opens and its registry answers. Changes nothing, and prints a line for each
+    #[arg(long)]
+    check: bool,
     /// The address to announce instead of the one listened on, for a server behind NAT or a published port; repeat it for
     /// further ones, the best first. Port 0 stands for the port listened on
     #[arg(
@@ -66,11 +69,18 @@ pub(super) struct ServeArgs {
         value_parser = parse_host
     )]
     advertise: Vec<Address>,
-    #[arg(long, env = "SHIPPY_STORE", value_name = "URL", help = STORE_HELP)]
-    store: Option<String>,
-    /// A file with the URL of --store in it, which may then hold a password
-    #[arg(long, env = "SHIPPY_STORE_FILE", value_name = "PATH")]
-    store_file: Option<PathBuf>,
+    #[command(flatten)]
+    store: StoreArgs,
+    /// A further name that browsers and other HTTP clients may ask for the server by, beside IP addresses, localhost and the
+    /// announced names; repeat it for several
+    #[arg(
+        long,
+        env = "SHIPPY_HTTP_HOST",
+        value_name = "NAME",
+        value_delimiter = ',',
+        value_parser = parse_http_host
+    )]
+    http_host: Vec<String>,
     /// How the announced id begins, which is made unique at each start
     #[arg(long, env = "MICRO_SERVER_ID", value_name = "ID", value_parser = parse_id)]
     id: Option<String>,
@@ -81,6 +91,8 @@ pub(super) struct ServeArgs {
     tenure: TenureArgs,
     #[command(flatten)]
     security: ServerSecurityArgs,
+    #[command(flatten)]
+    limits: LimitArgs,
 }
 
 /// Refuses what contradicts itself. An address that the environment sets gives way to `--lan`: what is typed counts
@@ -94,38 +106,15 @@ pub(super) fn check(matches: &ArgMatches) -> Result<(), clap::Error> {
              give --address :PORT\n",
         ));
     }
-    check_store(matches)?;
+    store::check(matches)?;
     tenure::check(matches)
-}
-
-/// Refuses two stores, and a password where every process of the machine can read it.
-fn check_store(matches: &ArgMatches) -> Result<(), clap::Error> {
-    let (store, file) = (
-        matches.value_source("store"),
-        matches.value_source("store_file"),
-    );
-    let is_typed = |source| source == Some(ValueSource::CommandLine);
-    if is_typed(store) && is_typed(file) {
-        return Err(clap::Error::raw(
-            ErrorKind::ArgumentConflict,
-            "--store and --store-file both say where to keep the register: give one of them\n",
-        ));
-    }
-    let url = matches.get_one::<String>("store");
-    let url = url.filter(|_| is_typed(store));
-    // Where it cannot be read this is not what is wrong with it.
-    if url.is_some_and(|url| url.parse().is_ok_and(|url: StoreUrl| url.has_password())) {
-        return Err(clap::Error::raw(
-            ErrorKind::ValueValidation,
-            "--store holds a password, which every user of this machine can read there: set SHIPPY_STORE instead, or \
-             give a file with the URL as --store-file, or keep the password in ~/.pgpass\n",
-        ));
-    }
-    Ok(())
 }
 
 impl ServeArgs {
     pub(super) async fn run(self) -> anyhow::Result<Exit> {
+        if self.check {
+            return or_interrupted(preflight::run(&self)).await;
+        }
         let mut interrupts = Interrupts::new()?;
         let (server, ready, warning) = tokio::select! {
             set_up = self.set_up() => set_up?,
@@ -144,13 +133,9 @@ impl ServeArgs {
 
     /// Binds, then opens the store, so that of two servers on one port the second touches nothing. The server, what to
     /// say once it is ready, and what to warn of.
-    async fn set_up(mut self) -> anyhow::Result<(Server, String, Option<&'static str>)> {
-        if self.lan {
-            self.address.host.clear();
-            self.address.port = 0;
-        }
+    async fn set_up(self) -> anyhow::Result<(Server, String, Option<&'static str>)> {
         let name = self.service.name.clone();
-        let url = self.store_url(&name)?;
+        let url = self.store.url(&name)?;
         let registry = self.service.registry(self.tenure.tenure())?;
         if self.service.registry == RegistryKind::Dns {
             tracing::info!(
@@ -159,7 +144,7 @@ impl ServeArgs {
             );
         }
         let protection = self.security.load()?;
-        let listener = server::bind(&self.address).await?;
+        let listener = server::bind(&self.listens_on()).await?;
         let probe = match &self.security.probe_address {
             Some(address) => Some(server::bind(address).await.context("--probe-address")?),
             None => None,
@@ -167,13 +152,23 @@ impl ServeArgs {
         let address = listener
             .local_addr()
             .context("could not tell the address listened on")?;
-        let store = url.open(&name).await?;
+        let mut limits = self.limits.limits();
+        limits.connections = server::make_room(limits.connections);
+        let mut metrics = Registry::default();
+        let counts = Counts::new(&mut metrics);
+        let bound = QueueBound {
+            bytes: limits.queue_bytes,
+            refused: counts.queue(),
+        };
+        let store = url.open(&name, bound).await?;
         let mut protected = protection.describe();
         if let Some(probe) = &probe {
             protected = format!("{protected}, health alone on {}", probe.local_addr()?);
         }
-        let ready = ready_line(&name, address, &url, &*store, &protected);
-        let warning = protection.warning();
+        let board = board(address, protection.tls.is_some());
+        let ready = ready_line(&name, address, &url, &*store, &protected, &board);
+        let warning = self.security.warning();
+        let hosts = self.hosts();
         let server = Server {
             listener,
             registry,
@@ -182,24 +177,31 @@ impl ServeArgs {
             tls: protection.tls,
             tokens: protection.tokens,
             probe,
+            hosts,
+            limits,
+            counts,
+            metrics,
         };
         Ok((server, ready, warning))
     }
 
-    /// Where to keep the register. What is typed counts before what is set, and of what is set the file before the URL,
-    /// which the image sets.
-    fn store_url(&self, name: &str) -> anyhow::Result<StoreUrl> {
-        let text = match (&self.store, &self.store_file) {
-            (Some(url), Some(_)) if env::var("SHIPPY_STORE").as_ref() != Ok(url) => {
-                Some(url.clone())
-            }
-            (_, Some(path)) => Some(read_store(path)?),
-            (url, None) => url.clone(),
-        };
-        Ok(match text {
-            Some(text) => parse_store(&text)?.named(name),
-            None => StoreUrl::default_for(name)?,
-        })
+    /// Where to listen.
+    fn listens_on(&self) -> Address {
+        if self.lan {
+            let host = String::new();
+            Address { host, port: 0 }
+        } else {
+            self.address.clone()
+        }
+    }
+
+    /// What the server is called by those who were told of it.
+    fn hosts(&self) -> Hosts {
+        let listened = self.listens_on();
+        let told = self.advertise.iter().chain([&listened]);
+        let told = told.map(|address| address.host.clone());
+        let named = self.http_host.iter().cloned();
+        Hosts::new(told.filter(|host| !host.is_empty()).chain(named))
     }
 
     fn instance(self, address: SocketAddr, store: &dyn Store, tls: bool) -> Instance {
@@ -257,27 +259,20 @@ fn parse_id(text: &str) -> Result<String, String> {
     }
 }
 
+fn parse_http_host(text: &str) -> Result<String, String> {
+    let is_name = !text.is_empty()
+        && (text.bytes()).all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte));
+    is_name.then(|| text.to_owned()).ok_or_else(|| {
+        "write a host's name in ASCII as its URL has it, without a scheme, port or path".into()
+    })
+}
+
 fn parse_version(text: &str) -> Result<String, String> {
     let is_sound = (1..=MAX_VERSION_BYTES).contains(&text.len())
         && text.bytes().all(|byte| byte.is_ascii_graphic());
     is_sound.then(|| text.to_owned()).ok_or_else(|| {
         format!("a version is 1 to {MAX_VERSION_BYTES} printable ASCII characters without spaces")
     })
-}
-
-/// Not left to clap, which would print the whole value: it may hold a password.
-fn parse_store(text: &str) -> Result<StoreUrl, UsageError> {
-    text.parse().map_err(|reason| {
-        let scheme = text.split(':').next().unwrap_or_default();
-        UsageError(format!("could not use the store {scheme:?}: {reason}"))
-    })
-}
-
-/// The URL that the file at `path` holds.
-fn read_store(path: &Path) -> anyhow::Result<String> {
-    let text = fs::read_to_string(path);
-    let text = text.with_context(|| format!("could not read --store-file {}", path.display()))?;
-    Ok(text.trim().to_owned())
 }
 
 /// Waits for the first signal; from then on the next one ends the process on the spot.
@@ -296,6 +291,7 @@ fn ready_line(
     url: &StoreUrl,
     store: &dyn Store,
     protected: &str,
+    board: &str,
 ) -> String {
     let reach = match address.ip() {
         ip if ip.is_loopback() => {
@@ -304,7 +300,19 @@ fn ready_line(
         _ => "",
     };
     let register = store.register();
-    format!("shippy serves {name} on {address}, store {url}, register {register}{protected}{reach}")
+    format!(
+        "shippy serves {name} on {address}, store {url}, register {register}{protected}, board {board}{reach}"
+    )
+}
+
+/// Where a browser on this machine finds the board, and, through a published port, one on the machine of this container.
+fn board(address: SocketAddr, tls: bool) -> String {
+    let scheme = if tls { "https" } else { "http" };
+    if address.ip().is_unspecified() {
+        format!("{scheme}://localhost:{}/", address.port())
+    } else {
+        format!("{scheme}://{address}/")
+    }
 }
 
 /// Standard output gets one line, once the server answers; without a reader it is done without.

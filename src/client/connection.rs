@@ -20,7 +20,11 @@ use super::{
     find::Wanted,
     mismatch::{Found, Mismatch},
 };
-use crate::{causes::chain, proto::REGISTER_KEY, registry::access::Secret};
+use crate::{
+    causes::chain,
+    proto::REGISTER_KEY,
+    registry::{Instance, access::Secret},
+};
 
 /// How often a silent server is pinged while something is expected of it, and how long it may take to answer. A server
 /// answers pings whatever else it has to do, so one that does not is cut off: streams then go on with another one
@@ -30,6 +34,8 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(1);
 /// What a server may send before it is read, in bytes, for one stream and for the connection.
 const STREAM_WINDOW: u32 = 1024 * 1024;
 const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
+/// Largest frame that is taken, in bytes: a chunk of a list comes in one then instead of in five.
+const FRAME: u32 = 128 * 1024;
 
 /// Where a server may be.
 #[derive(Debug, Clone)]
@@ -155,6 +161,22 @@ pub(super) async fn open(
     })
 }
 
+/// Whether a connection to `instance` can be opened at `address`, as `options` want it. Nothing is said on it.
+pub(super) async fn is_open(instance: &Instance, address: &str, options: &Options) -> bool {
+    let candidate = Candidate {
+        register: instance.register.clone(),
+        address: address.to_owned(),
+        tls: instance.tls,
+    };
+    let Ok(dialer) = dialer(&candidate, options) else {
+        return false;
+    };
+    match endpoint(address, options.tls.is_some()) {
+        Ok(endpoint) => endpoint.connect_with_connector(dialer).await.is_ok(),
+        Err(_) => false,
+    }
+}
+
 /// How to connect to `candidate`.
 ///
 /// # Errors
@@ -184,7 +206,8 @@ fn endpoint(address: &str, tls: bool) -> Result<Endpoint, tonic::transport::Erro
         .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
         .keep_alive_timeout(KEEPALIVE_TIMEOUT)
         .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW);
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_frame_size(FRAME);
     // The address is one already.
     Ok(match origin {
         Ok(origin) => endpoint.origin(origin),

@@ -26,7 +26,7 @@ use super::{
 };
 
 /// How long one connect may take: far more than it does on a local network.
-const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
 
 type BoxError = Box<dyn Error + Send + Sync>;
 

@@ -128,6 +128,9 @@ impl ClientError {
     }
 }
 
+/// Most servers or registers that a message names. Whoever floods the network with lies does not flood a terminal so.
+pub const TOLD_MAX: usize = 16;
+
 /// The text of `tonic::TimeoutExpired`.
 const TIME_IS_UP: &str = "Timeout expired";
 
@@ -154,7 +157,17 @@ pub(super) fn describe(status: &Status) -> String {
 
 fn joined(failures: &[Failure]) -> String {
     let texts: Vec<_> = failures.iter().map(ToString::to_string).collect();
-    texts.join("; ")
+    some_of(&texts, "; ")
+}
+
+/// As many of `texts` as people read, and how many there are more.
+fn some_of(texts: &[String], between: &str) -> String {
+    let (told, more) = texts.split_at(texts.len().min(TOLD_MAX));
+    let told = told.join(between);
+    match more.len() {
+        0 => told,
+        more => format!("{told}{between}and {more} more"),
+    }
 }
 
 fn of_register(register: Option<&str>, others: &[String]) -> String {
@@ -162,7 +175,7 @@ fn of_register(register: Option<&str>, others: &[String]) -> String {
         (None, _) => String::new(),
         (Some(wanted), []) => format!(", register {wanted}…"),
         (Some(wanted), others) => {
-            let others = others.join(", ");
+            let others = some_of(others, ", ");
             format!(", register {wanted}…, and found of that name only {others}")
         }
     }

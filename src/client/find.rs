@@ -8,13 +8,18 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::ClientError;
+use super::{ClientError, Options, connection, opening::OPEN_TIMEOUT};
 use crate::registry::{Instance, Kind, Registry, RegistryError};
 
 /// How long to wait for others after the first server was found, so that a second register is seen; as long again as the
 /// first one took, where that is more. Servers on a local network answer within a few milliseconds, and on a busy machine
 /// or over a slow network both take longer.
 const SETTLE: Duration = Duration::from_millis(15);
+/// Most servers taken from one search, and registers told of that are not wanted: more than anybody runs, and what a flood
+/// of lies may cost.
+const FOUND_MAX: usize = 64;
+/// Most of a server's addresses that are tried to see whether it is alive, which they are all at once.
+const PROBED_MAX: usize = 4;
 /// How long a server may take to show that it is alive.
 const PROBE_TIMEOUT: Duration = Duration::from_millis(500);
 
@@ -53,6 +58,7 @@ pub(super) async fn find(
     registry: &dyn Registry,
     name: &str,
     wanted: &Wanted,
+    options: &Options,
     deadline: Instant,
 ) -> Result<Vec<Instance>, ClientError> {
     let begun = Instant::now();
@@ -60,8 +66,12 @@ pub(super) async fn find(
     let gathered = gather(registry.find(name), wanted, deadline, &mut others).await;
     let hints = registry.hints();
     let found = gathered.map_err(|source| ClientError::Registry { source, hints })?;
-    let registers: BTreeSet<_> = found.iter().map(|instance| &instance.register).collect();
-    match registers.len() {
+    let found = if are_doubtful(&found) && options.tls.is_some() {
+        proven(found, options, deadline).await
+    } else {
+        found
+    };
+    match registers(&found) {
         0 => Err(ClientError::NoServer {
             asked: registry.describe(),
             name: name.to_owned(),
@@ -96,7 +106,9 @@ async fn gather(
             Err(error) => return Err(error),
         };
         if !instance.register.is_empty() && !wanted.includes(&instance.register) {
-            others.insert(instance.register);
+            if others.len() < FOUND_MAX {
+                others.insert(instance.register);
+            }
             continue;
         }
         if found.is_empty() {
@@ -106,6 +118,9 @@ async fn gather(
             Some(known) => *known = instance,
             None => found.push(instance),
         }
+        if found.len() >= FOUND_MAX {
+            break;
+        }
     }
     match away {
         Some(error) if found.is_empty() && others.is_empty() => Err(error),
@@ -113,15 +128,45 @@ async fn gather(
     }
 }
 
+/// How many registers those in `found` say that they keep.
+fn registers(found: &[Instance]) -> usize {
+    let registers: BTreeSet<_> = found.iter().map(|instance| &instance.register).collect();
+    registers.len()
+}
+
+fn are_copies(found: &[Instance]) -> bool {
+    let is_single = |instance: &&Instance| instance.kind == Kind::Single;
+    found.iter().filter(is_single).count() > 1
+}
+
+/// Whether they cannot all be what they say.
+fn are_doubtful(found: &[Instance]) -> bool {
+    registers(found) > 1 || are_copies(found)
+}
+
+/// Those in `found` that show a certificate as it is to be, which whoever answers a search in their place cannot; all of
+/// them when none does, as asking them tells what is wrong with each.
+async fn proven(found: Vec<Instance>, options: &Options, deadline: Instant) -> Vec<Instance> {
+    let until = deadline.min(Instant::now() + OPEN_TIMEOUT);
+    let is_proven = async |instance: &Instance| {
+        let attempts = (instance.addresses.iter().take(PROBED_MAX))
+            .map(|address| timeout_at(until, connection::is_open(instance, address, options)));
+        join_all(attempts).await.contains(&Ok(true))
+    };
+    let proofs = join_all(found.iter().map(is_proven)).await;
+    if !proofs.contains(&true) {
+        return found;
+    }
+    let proven = found.into_iter().zip(proofs);
+    proven.filter(|(_, is)| *is).map(|(one, _)| one).collect()
+}
+
 /// One register in one server has one server. Where two say that they are it, the one that still lives is.
 async fn without_copies(
     found: Vec<Instance>,
     deadline: Instant,
 ) -> Result<Vec<Instance>, ClientError> {
-    let singles = found
-        .iter()
-        .filter(|instance| instance.kind == Kind::Single);
-    if singles.count() < 2 {
+    if !are_copies(&found) {
         return Ok(found);
     }
     let until = deadline.min(Instant::now() + PROBE_TIMEOUT);
@@ -141,7 +186,7 @@ async fn without_copies(
 }
 
 async fn is_alive(instance: &Instance, until: Instant) -> bool {
-    let connects = (instance.addresses.iter())
+    let connects = (instance.addresses.iter().take(PROBED_MAX))
         .map(|address| timeout_at(until, TcpStream::connect(address.as_str())));
     let connected = join_all(connects).await;
     connected
@@ -155,18 +200,14 @@ mod tests {
     use tokio::time::sleep;
 
     use super::*;
-    use crate::registry::Preference;
 
     fn instance(register: &str) -> Instance {
         Instance {
             id: register.into(),
-            name: "s".into(),
-            version: "1".into(),
             addresses: vec!["127.0.0.1:1".into()],
             register: register.into(),
             kind: Kind::Single,
-            tls: false,
-            preference: Preference::default(),
+            ..Instance::depot()
         }
     }
 

@@ -1,14 +1,11 @@
 //! Why two ends do not get to speak to each other, said so that one knows which of them to change, and what.
 
-use std::{
-    io,
-    sync::OnceLock,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::{io, sync::OnceLock};
 
 use rustls::{AlertDescription, CertificateError, Error};
 
 use super::{Attempt, ClientError, tls::Tls};
+use crate::tls::distance;
 
 /// What another attempt would find again.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -118,24 +115,6 @@ fn names(presented: &[String]) -> String {
     }
 }
 
-/// How far a time is from now, for people.
-fn distance(seconds: u64) -> String {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    let now = now.map_or(0, |now| now.as_secs());
-    let apart = now.abs_diff(seconds);
-    let (count, unit) = match apart {
-        0..=7_199 => (apart / 60, "minute"),
-        7_200..=172_799 => (apart / 3_600, "hour"),
-        _ => (apart / 86_400, "day"),
-    };
-    let plural = if count == 1 { "" } else { "s" };
-    if seconds <= now {
-        format!("{count} {unit}{plural} ago")
-    } else {
-        format!("in {count} {unit}{plural}")
-    }
-}
-
 /// What a server means by ending a connection with `alert`. It has seen nothing of us but how we speak TLS and, where it
 /// asks for one, our certificate.
 fn of_alert(alert: AlertDescription) -> String {
@@ -174,17 +153,6 @@ fn of_alert(alert: AlertDescription) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_time_is_told_by_its_distance() {
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap()
-            .as_secs();
-        assert_eq!(distance(now - 61), "1 minute ago");
-        assert_eq!(distance(now - 3 * 3_600 - 5), "3 hours ago");
-        assert_eq!(distance(now + 30 * 86_400 + 500), "in 30 days");
-    }
 
     #[test]
     fn names_are_told_without_their_wrapping() {

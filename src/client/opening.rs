@@ -17,6 +17,8 @@ use super::{
 /// When to try the next one beside one that has not connected (RFC 8305 §5 recommends this): far more than it takes
 /// on a local network.
 pub(super) const STAGGER: Duration = Duration::from_millis(250);
+/// The least of that, where there are so many that they would not all have their turn in time.
+const STAGGER_MIN: Duration = Duration::from_millis(10);
 /// How long one may take to connect and to say which register it keeps.
 pub(super) const OPEN_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -28,6 +30,8 @@ pub(super) struct Opening {
     begun: Vec<String>,
     /// When to try the next one beside those.
     next_at: Instant,
+    /// How long after one that has not connected to do so.
+    stagger: Duration,
     wanted: Wanted,
     options: Arc<Options>,
     deadline: Instant,
@@ -48,6 +52,7 @@ impl Opening {
         deadline: Instant,
     ) -> Self {
         Self {
+            stagger: stagger(candidates.len(), deadline),
             waiting: candidates.into(),
             under_way: FuturesUnordered::new(),
             begun: Vec::new(),
@@ -90,7 +95,7 @@ impl Opening {
             return;
         };
         let now = Instant::now();
-        self.next_at = now + STAGGER;
+        self.next_at = now + self.stagger;
         self.begun.push(candidate.address.clone());
         let until = self.deadline.min(now + OPEN_TIMEOUT);
         let (wanted, options) = (self.wanted.clone(), Arc::clone(&self.options));
@@ -104,5 +109,26 @@ impl Opening {
             }
         };
         self.under_way.push(open.boxed());
+    }
+}
+
+/// What lets each of `count` candidates be tried in the first half of the time, as all but one of those that a search has
+/// found may be lies that are silent.
+fn stagger(count: usize, deadline: Instant) -> Duration {
+    let half = deadline.saturating_duration_since(Instant::now()) / 2;
+    let count = u32::try_from(count).unwrap_or(u32::MAX).max(1);
+    (half / count).clamp(STAGGER_MIN, STAGGER)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_are_tried_at_leisure_and_many_all_in_time() {
+        let in_5s = Instant::now() + Duration::from_secs(5);
+        assert_eq!(stagger(3, in_5s), STAGGER);
+        assert!(stagger(64, in_5s) * 64 <= Duration::from_millis(2_500));
+        assert_eq!(stagger(1_000, Instant::now()), STAGGER_MIN);
     }
 }

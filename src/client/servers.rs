@@ -92,18 +92,13 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::registry::{Kind, Preference};
+    use crate::registry::Preference;
 
     fn instance(id: &str, addresses: &[&str]) -> Instance {
         Instance {
             id: id.into(),
-            name: "s".into(),
-            version: "1".into(),
             addresses: addresses.iter().map(ToString::to_string).collect(),
-            register: "r".into(),
-            kind: Kind::Shared,
-            tls: false,
-            preference: Preference::default(),
+            ..Instance::depot()
         }
     }
 

@@ -86,6 +86,10 @@ impl Registry for Consul {
         self.kept.announce(instance).await
     }
 
+    fn stands(&self) -> Option<bool> {
+        Some(self.kept.stands())
+    }
+
     async fn withdraw(&self) -> Result<(), RegistryError> {
         self.kept.withdraw().await
     }
@@ -96,6 +100,10 @@ impl Registry for Consul {
             Some((search.next().await, search))
         })
         .boxed()
+    }
+
+    async fn check(&self, name: &str) -> Result<(), RegistryError> {
+        Search::new(Arc::clone(&self.agent), name).ask().await
     }
 
     fn describe(&self) -> String {

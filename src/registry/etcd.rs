@@ -10,10 +10,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use futures_util::{
-    StreamExt as _,
-    stream::{self, BoxStream},
-};
+use futures_util::stream::BoxStream;
 
 use super::{
     ANOTHER_NAME, Hints, Instance, Registry, RegistryError,
@@ -75,16 +72,25 @@ impl Registry for Etcd {
         self.kept.announce(instance).await
     }
 
+    fn stands(&self) -> Option<bool> {
+        Some(self.kept.stands())
+    }
+
     async fn withdraw(&self) -> Result<(), RegistryError> {
         self.kept.withdraw().await
     }
 
     fn find(&self, name: &str) -> BoxStream<'static, Result<Instance, RegistryError>> {
-        let search = Search::new(Arc::clone(&self.cluster), name);
-        stream::unfold(search, |mut search| async move {
-            Some((search.next().await, search))
-        })
-        .boxed()
+        Search::new(Arc::clone(&self.cluster), Some(name)).into_stream()
+    }
+
+    fn find_all(&self, _: &str) -> BoxStream<'static, Result<Instance, RegistryError>> {
+        Search::new(Arc::clone(&self.cluster), None).into_stream()
+    }
+
+    async fn check(&self, name: &str) -> Result<(), RegistryError> {
+        let search = Search::new(Arc::clone(&self.cluster), Some(name));
+        search.check().await
     }
 
     fn describe(&self) -> String {

@@ -2,7 +2,10 @@
 
 use std::{
     future::{Future, pending},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -58,6 +61,8 @@ pub(super) struct Kept<L> {
     ledger: Arc<L>,
     interval: Duration,
     keeping: Mutex<Option<Keeping>>,
+    /// Whether the registry had the announcement when it was told last.
+    stands: Arc<AtomicBool>,
 }
 
 /// An announcement that is kept up. Dropping it takes the server out without waiting for that.
@@ -74,6 +79,7 @@ impl<L: Ledger> Kept<L> {
             ledger,
             interval,
             keeping: Mutex::new(None),
+            stands: Arc::default(),
         }
     }
 
@@ -100,6 +106,7 @@ impl<L: Ledger> Kept<L> {
             interval: self.interval,
             entry: None,
             is_away: false,
+            stands: Arc::clone(&self.stands),
         };
         let ended = tokio::spawn(keeper.run(first, stopped));
         // Not held while that goes on: a server that is told to stop meanwhile withdraws at once.
@@ -109,6 +116,11 @@ impl<L: Ledger> Kept<L> {
         });
         // Without a word it was withdrawn, which is not for this caller to complain of.
         told.await.unwrap_or(Ok(()))
+    }
+
+    /// Whether the registry had what is announced when it was told last.
+    pub(super) fn stands(&self) -> bool {
+        self.stands.load(Ordering::Relaxed)
     }
 
     /// Takes the server out. When the future is lost that goes on, and the next call waits for it.
@@ -144,6 +156,8 @@ struct Keeper<L: Ledger> {
     entry: Option<L::Entry>,
     /// Whether the registry did not do its part the last time, which has been said then.
     is_away: bool,
+    /// What others are told of that.
+    stands: Arc<AtomicBool>,
 }
 
 impl<L: Ledger> Keeper<L> {
@@ -157,6 +171,7 @@ impl<L: Ledger> Keeper<L> {
             _ = stopped => {}
             () = self.keep(first) => {}
         }
+        self.stands.store(false, Ordering::Relaxed);
         let remove = self.ledger.remove(&self.instance, self.entry.as_ref());
         match attempt(&self.ledger.describe(), remove).await {
             // It is not there, as far as anybody knows, and not renewed in any case.
@@ -171,7 +186,7 @@ impl<L: Ledger> Keeper<L> {
     /// Registers and renews without an end.
     async fn keep(&mut self, first: oneshot::Sender<Result<(), RegistryError>>) {
         let outcome = self.begin().await;
-        self.is_away = outcome.is_err();
+        self.note(outcome.is_err());
         // The caller says a failure in the log in its own words, or has stopped listening.
         let _ = first.send(outcome);
         let mut back_off = BACK_OFF;
@@ -190,7 +205,7 @@ impl<L: Ledger> Keeper<L> {
                     if self.is_away {
                         tracing::info!("announced in {}", self.ledger.describe());
                     }
-                    self.is_away = false;
+                    self.note(false);
                 }
                 Err(error) => {
                     back_off = (back_off * 2).min(BACK_OFF_MAX);
@@ -200,10 +215,15 @@ impl<L: Ledger> Keeper<L> {
                         );
                     }
                     tracing::debug!(%error, "could not renew the announcement");
-                    self.is_away = true;
+                    self.note(true);
                 }
             }
         }
+    }
+
+    fn note(&mut self, is_away: bool) {
+        self.is_away = is_away;
+        self.stands.store(!is_away, Ordering::Relaxed);
     }
 
     /// Registers, trying again for a short time unless it is clear that trying is of no use.
@@ -262,7 +282,6 @@ mod tests {
     use std::sync::Mutex as StdMutex;
 
     use super::*;
-    use crate::registry::{Kind, Preference};
 
     /// A registry that takes for ever to take a server out.
     #[derive(Default)]
@@ -309,16 +328,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_withdrawal_that_hangs_does_not_take_out_what_is_announced_after_it() {
-        let instance = Instance {
-            id: "one".to_owned(),
-            name: "depot".to_owned(),
-            version: "1".to_owned(),
-            addresses: Vec::new(),
-            register: "1".to_owned(),
-            kind: Kind::Single,
-            tls: false,
-            preference: Preference::default(),
-        };
+        let instance = Instance::depot();
         let ledger = Arc::new(Stuck::default());
         let kept = Kept::new(Arc::clone(&ledger), Duration::from_secs(60));
         kept.announce(&instance).await.unwrap();

@@ -5,7 +5,7 @@
 //! `avahi-browse -rt _shippy._tcp` and `dns-sd -B _shippy._tcp` show it. A client asks in two ways at once: a one-shot
 //! query that is answered by unicast within milliseconds, and an ordinary browse for where a firewall drops that.
 //!
-//! The rooms, from the top: `announce`; `search`, which confirms an announcement too; `query` and `browse`, the two
+//! The rooms, from the top: `diagnosis`; `announce`; `search`, which confirms an announcement too; `query` and `browse`, the two
 //! ways to ask; `offer`, `found` and `message`; `addresses` and `daemon`; `interfaces` and `txt`. Each uses only what
 //! is below it.
 
@@ -14,7 +14,7 @@ use futures_util::{
     StreamExt,
     stream::{self, BoxStream},
 };
-use tokio::sync::Mutex;
+use tokio::{sync::Mutex, time::timeout};
 
 use crate::registry::{ANOTHER_NAME, Hints, Instance, Registry, RegistryError};
 
@@ -22,6 +22,7 @@ mod addresses;
 mod announce;
 mod browse;
 mod daemon;
+pub mod diagnosis;
 mod found;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
@@ -138,6 +139,25 @@ impl Registry for Mdns {
         stream::once(async move { Search::new(&name, port, reach).into_stream() })
             .flatten()
             .boxed()
+    }
+
+    fn find_all(&self, _: &str) -> BoxStream<'static, Result<Instance, RegistryError>> {
+        let (port, reach) = (self.port, self.reach);
+        stream::once(async move { Search::for_all(port, reach).into_stream() })
+            .flatten()
+            .boxed()
+    }
+
+    /// # Errors
+    ///
+    /// [`RegistryError::NoMulticast`] when no interface takes a question.
+    async fn check(&self, name: &str) -> Result<(), RegistryError> {
+        let mut search = self.find(name);
+        match timeout(daemon::PATIENCE, search.next()).await {
+            Ok(Some(Err(error))) => Err(error),
+            // Whether anybody answers is not what was asked.
+            _ => Ok(()),
+        }
     }
 
     fn describe(&self) -> String {

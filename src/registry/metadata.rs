@@ -84,14 +84,8 @@ mod tests {
 
     fn depot() -> Instance {
         Instance {
-            id: "0198f2b4-7c1e-7d64-9f60-3b1d2a4c5e6f".to_owned(),
-            name: "depot".to_owned(),
-            version: "0.1.0".to_owned(),
-            addresses: vec!["10.0.0.5:7".to_owned(), "[2001:db8::5]:7".to_owned()],
-            register: "0198f2b4-0000-7000-8000-000000000001".to_owned(),
-            kind: Kind::Shared,
             tls: true,
-            preference: Preference::default(),
+            ..Instance::depot()
         }
     }
 

@@ -8,17 +8,22 @@ use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{
+    calls::Calls,
     connections::{self, Door, Phase},
+    counts::Counts,
     current::Current,
     gate::Gate,
     guard::Guard,
     handshake::Handshake,
-    limits::{CONNECTIONS, PROBES},
+    limits::{Limits, PROBES},
+    line::Line,
     refusals::Refusals,
+    room::Room,
+    seats::Seats,
     tls::Tls,
     workers::Workers,
 };
-use crate::tokens::Tokens;
+use crate::{tokens::Tokens, web::Web};
 
 /// As in [`super::Server`].
 pub(super) struct Entrance {
@@ -26,15 +31,24 @@ pub(super) struct Entrance {
     pub(super) tls: Option<Tls>,
     pub(super) tokens: Option<Current<Tokens>>,
     pub(super) probe: Option<TcpListener>,
+    pub(super) limits: Limits,
+    pub(super) counts: Arc<Counts>,
+    /// Those who create over HTTP and are slow.
+    pub(super) posting: Arc<Line>,
+    pub(super) calls: Calls,
 }
 
 /// What is served.
 pub(super) struct Routes {
     pub(super) all: Router,
     pub(super) health: Router,
+    /// The same for what is not gRPC.
+    pub(super) web: Web,
+    pub(super) web_health: Web,
 }
 
-/// What goes on beside serving, and ends when this is dropped: answering probes, and keeping up with files.
+/// What goes on beside serving, and ends when this is dropped: answering probes, keeping up with files, and ending what
+/// stands still.
 pub(super) type Beside = Vec<AbortOnDropHandle<()>>;
 
 impl Entrance {
@@ -58,23 +72,48 @@ impl Entrance {
             beside.push(tokio::spawn(Arc::clone(&tokens).keep_up()));
             Guard::new(tokens, refusals)
         });
+        let room = |posting| {
+            let room = Room::new(&self.limits, Arc::clone(&self.counts));
+            let room = Arc::new(room.with_posting(posting));
+            let sweeping = tokio::spawn(Arc::clone(&room).sweep());
+            (room, sweeping)
+        };
         if let Some(listener) = self.probe {
+            let (room, sweeping) = room(Arc::default());
+            beside.push(sweeping);
+            let limits = Limits {
+                connections: PROBES,
+                connections_per_peer: None,
+                ..self.limits.clone()
+            };
             let door = Door {
                 listener,
-                gate: Gate::new(routes.health, register.clone(), None),
+                gate: Gate::new(
+                    routes.health,
+                    routes.web_health,
+                    register.clone(),
+                    room,
+                    self.calls.clone(),
+                    None,
+                ),
                 handshake: None,
-                room: PROBES,
+                seats: Seats::new(&limits, false, Arc::clone(&self.counts)),
+                limits,
             };
             let probed = connections::serve(door, Workers::here(), phases.clone());
             beside.push(tokio::spawn(async {
                 probed.await;
             }));
         }
+        let (room, sweeping) = room(self.posting);
+        beside.push(sweeping);
+        let seats = Seats::new(&self.limits, guard.is_some(), self.counts);
         let door = Door {
             listener: self.listener,
-            gate: Gate::new(routes.all, register, guard),
+            gate: Gate::new(routes.all, routes.web, register, room, self.calls, guard),
             handshake,
-            room: CONNECTIONS,
+            seats,
+            limits: self.limits,
         };
         let serving = tokio::spawn(connections::serve(door, workers, phases.clone()));
         let beside = beside.into_iter().map(AbortOnDropHandle::new).collect();

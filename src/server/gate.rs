@@ -1,41 +1,49 @@
-//! What every request passes before it reaches the service, and every reply after.
+//! What every request passes before it reaches the service, over gRPC or plain HTTP, and every reply after.
 
-use std::{
-    convert::Infallible,
-    future::Future,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll, ready},
-};
+use std::{convert::Infallible, future::Future, pin::Pin, sync::Arc};
 
 use axum::{Router, body::Body};
-use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri, uri::PathAndQuery};
+use http::{
+    HeaderName, HeaderValue, Request, Response, StatusCode, Uri, Version, header::CONTENT_TYPE,
+    uri::PathAndQuery,
+};
 use hyper::{
-    body::{Body as HttpBody, Frame, Incoming},
+    body::{Body as HttpBody, Incoming},
     service::Service,
 };
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::timeout,
-};
+use tokio::{sync::OwnedSemaphorePermit, time::timeout};
+use tonic::{Code, Status};
 use tower_service::Service as _;
 
 use super::{
-    guard::{Guard, Pass, Peer},
-    limits::{LISTS, LOADS, REPLY_PIECE, REQUEST_TIMEOUT, REQUESTS, WHOLE_REPLIES},
+    arrival::{Arrived, Fed, Missing},
+    calls::{Call, Calls},
+    counts::Refused,
+    entry::{self, Entry},
+    guard::{Admitted, Guard, Peer, is_open},
+    limits::REQUEST_TIMEOUT,
+    placed::{Held, Placed, code},
+    request_id::{self, X_REQUEST_ID},
+    room::{Room, Sort},
+    seats::Seat,
 };
 use crate::{
     proto::{REGISTER_KEY, SERVICE, SERVICE_ALIAS},
-    service,
+    service::{self, Caller, RequestId},
+    web::{self, Visitor, Web},
 };
 
+/// What the content type of every call of gRPC begins with.
+const GRPC: &[u8] = b"application/grpc";
+
 /// Serves `routes` in the name of one register.
-#[derive(Clone)]
 pub(super) struct Gate {
     routes: Router,
+    /// What is not gRPC.
+    web: Web,
     register: HeaderValue,
-    room: Room,
+    room: Arc<Room>,
+    calls: Calls,
     /// Where not everybody may call everything.
     guard: Option<Guard>,
 }
@@ -43,156 +51,236 @@ pub(super) struct Gate {
 /// The gate as one peer meets it.
 #[derive(Clone)]
 pub(super) struct PeersGate {
-    gate: Gate,
-    /// Who it is, where that matters.
-    peer: Option<Arc<Peer>>,
-}
-
-/// How many more requests of each sort can be taken on, over all connections.
-#[derive(Clone)]
-struct Room {
-    lists: Arc<Semaphore>,
-    loads: Arc<Semaphore>,
-    whole_replies: Arc<Semaphore>,
-    others: Arc<Semaphore>,
-}
-
-impl Room {
-    fn new() -> Self {
-        Self {
-            lists: Arc::new(Semaphore::new(LISTS)),
-            loads: Arc::new(Semaphore::new(LOADS)),
-            whole_replies: Arc::new(Semaphore::new(WHOLE_REPLIES)),
-            others: Arc::new(Semaphore::new(REQUESTS)),
-        }
-    }
-
-    /// A place for a request to `path`; `None` when there is none. Readers wait for theirs, as others read on; a writer
-    /// is told to come again, so that what waits is in the writers' memory.
-    async fn take(&self, path: &str) -> Option<OwnedSemaphorePermit> {
-        let now = |places: &Arc<Semaphore>| Arc::clone(places).try_acquire_owned().ok();
-        let readers = match path.rsplit('/').next() {
-            Some("ListConsignments") => &self.lists,
-            Some("GetConsignments") => &self.whole_replies,
-            Some("CreateConsignments") => return now(&self.loads),
-            _ => return now(&self.others),
-        };
-        let place = Arc::clone(readers).acquire_owned();
-        timeout(REQUEST_TIMEOUT, place).await.ok()?.ok()
-    }
-}
-
-/// A reply's body, which keeps its request's place until it has been handed over or its peer has gone: until then it
-/// takes memory, however slowly it is read. It is handed over in pieces, as HTTP/2 takes a piece of any size into its
-/// buffers.
-struct Placed {
-    body: Body,
-    rest: Bytes,
-    _place: OwnedSemaphorePermit,
-    /// Where its caller may be denied the rest of it.
-    pass: Option<Pass>,
-}
-
-impl Placed {
-    fn next_piece(&mut self) -> Frame<Bytes> {
-        let length = self.rest.len().min(REPLY_PIECE);
-        Frame::data(self.rest.split_to(length))
-    }
-}
-
-impl HttpBody for Placed {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        if !self.rest.is_empty() {
-            return Poll::Ready(Some(Ok(self.next_piece())));
-        }
-        if let Some(Err(refusal)) = self.pass.as_mut().map(Pass::holds) {
-            self.pass = None;
-            self.body = Body::empty();
-            let mut trailers = HeaderMap::new();
-            return Poll::Ready(Some(match refusal.add_header(&mut trailers) {
-                Ok(()) => Ok(Frame::trailers(trailers)),
-                Err(unsayable) => Err(axum::Error::new(unsayable)),
-            }));
-        }
-        let frame = match ready!(Pin::new(&mut self.body).poll_frame(context)) {
-            Some(Ok(frame)) => frame,
-            ended => return Poll::Ready(ended),
-        };
-        Poll::Ready(Some(Ok(match frame.into_data() {
-            Ok(data) => {
-                self.rest = data;
-                self.next_piece()
-            }
-            Err(trailers) => trailers,
-        })))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.rest.is_empty() && self.body.is_end_stream()
-    }
+    gate: Arc<Gate>,
+    peer: Arc<Peer>,
+    /// Who it is by its certificate, where nobody is asked for more.
+    caller: Option<Caller>,
+    /// Its connection's place.
+    seat: Arc<Seat>,
 }
 
 impl Gate {
-    pub(super) fn new(routes: Router, register: HeaderValue, guard: Option<Guard>) -> Self {
-        Self {
+    pub(super) fn new(
+        routes: Router,
+        web: Web,
+        register: HeaderValue,
+        room: Arc<Room>,
+        calls: Calls,
+        guard: Option<Guard>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
             routes,
+            web,
             register,
-            room: Room::new(),
+            room,
+            calls,
             guard,
-        }
+        })
     }
 
-    /// The gate for `peer`.
-    pub(super) fn meets(&self, peer: Peer) -> PeersGate {
+    /// The gate for `peer`, whose connection has `seat`.
+    pub(super) fn meets(self: &Arc<Self>, peer: Peer, seat: Arc<Seat>) -> PeersGate {
         PeersGate {
-            gate: self.clone(),
-            peer: self.guard.is_some().then(|| Arc::new(peer)),
+            gate: Arc::clone(self),
+            caller: (self.guard.is_none()).then(|| peer.caller()).flatten(),
+            peer: Arc::new(peer),
+            seat,
         }
     }
 }
 
 impl PeersGate {
-    async fn answer(self, mut request: Request<Incoming>) -> Response<Body> {
-        let Self { gate, peer } = self;
+    /// Answers `request`, which was `sent` with an id, if so.
+    async fn answer(
+        self,
+        mut request: Request<Incoming>,
+        sent: Option<RequestId>,
+    ) -> Response<Body> {
+        let is_grpc = is_grpc(&request);
+        let entry = identify(&mut request, sent, is_grpc, &self.peer);
+        let rpc = if is_grpc {
+            resolve_alias(request.uri_mut());
+            None
+        } else {
+            web::rpc(request.method(), request.uri().path())
+        };
+        let path = rpc.unwrap_or(request.uri().path());
+        let mut call = self.gate.calls.begin(path);
+        if let Some(entry) = entry {
+            call.is_logged_as(entry);
+        }
+        match self.let_in(request, rpc, is_grpc, &mut call).await {
+            Ok((response, held)) => {
+                call.becomes(code_of(&response, is_grpc));
+                if let Some(entry) = call.entry() {
+                    entry.is_answered(response.status());
+                }
+                response.map(|body| Body::new(Placed::new(body, is_grpc, call, held)))
+            }
+            Err(refusal) => {
+                call.becomes(refusal.code());
+                let response = if is_grpc {
+                    refusal.into_http()
+                } else {
+                    web::refusal(&refusal)
+                };
+                if let Some(entry) = call.entry() {
+                    entry.is_answered(response.status());
+                }
+                response
+            }
+        }
+    }
+
+    /// Answers `request`, which stands for `rpc` where that is not what is at its path, and says what it holds meanwhile.
+    async fn let_in(
+        self,
+        mut request: Request<Incoming>,
+        rpc: Option<&'static str>,
+        is_grpc: bool,
+        call: &mut Call,
+    ) -> Result<(Response<Body>, Held), Status> {
+        let Self {
+            gate,
+            peer,
+            caller,
+            seat,
+        } = self;
+        let busy = seat.begin();
         if let Some(wanted) = request.headers().get(REGISTER_KEY)
             && !gate.register.as_bytes().starts_with(wanted.as_bytes())
         {
             let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
-            return service::wrong_register(&text(wanted), &text(&gate.register)).into_http();
+            return Err(service::wrong_register(
+                &text(wanted),
+                &text(&gate.register),
+            ));
         }
-        resolve_alias(request.uri_mut());
-        let pass = match (gate.guard, peer) {
-            (Some(guard), Some(peer)) => {
-                match guard.check(&peer, request.uri().path(), request.headers()) {
-                    Ok(pass) => pass,
-                    Err(refusal) => return refusal.into_http(),
-                }
+        if !is_grpc {
+            gate.web.open(&mut request)?;
+            let visitor = match &gate.guard {
+                None => Visitor::anybody(),
+                Some(guard) => guard.visitor(&peer, request.headers()),
+            };
+            request.extensions_mut().insert(visitor);
+        }
+        let path = rpc.unwrap_or(request.uri().path());
+        let Admitted { caller, pass } = match &gate.guard {
+            None => Admitted { caller, pass: None },
+            Some(guard) => guard.check(&peer, path, request.headers())?,
+        };
+        if !is_open(path) {
+            seat.know();
+        }
+        let room = &gate.room;
+        let sort = room.sort(rpc.or(is_grpc.then_some(path)));
+        if let Some(caller) = caller {
+            if let Some(entry) = call.entry() {
+                entry.is_by(&caller);
             }
-            _ => None,
-        };
-        let Some(place) = gate.room.take(request.uri().path()).await else {
-            return service::overloaded().into_http();
-        };
-        let mut routes = gate.routes;
-        match timeout(REQUEST_TIMEOUT, routes.call(request)).await {
-            Ok(Ok(response)) => response.map(|body| {
-                Body::new(Placed {
-                    body,
-                    rest: Bytes::new(),
-                    _place: place,
-                    pass,
-                })
-            }),
-            Ok(Err(never)) => match never {},
-            Err(_) => service::timed_out(REQUEST_TIMEOUT).into_http(),
+            request.extensions_mut().insert(caller);
         }
+        let (request, place, share) = admit(room, sort, request, is_grpc).await?;
+        let answering = async {
+            if is_grpc {
+                match gate.routes.clone().call(request).await {
+                    Ok(response) => response,
+                    Err(never) => match never {},
+                }
+            } else {
+                let response = gate.web.clone().answer(request).await;
+                if response.status() == StatusCode::PAYLOAD_TOO_LARGE {
+                    room.count(Refused::Size);
+                }
+                response
+            }
+        };
+        let answered = timeout(REQUEST_TIMEOUT, answering).await;
+        drop(share);
+        let response = answered.map_err(|_| {
+            room.count(Refused::Time);
+            service::timed_out(REQUEST_TIMEOUT)
+        })?;
+        let held = Held {
+            _place: sort.kept(place),
+            _busy: busy,
+            most_unread: sort.most_unread(),
+            unread: Arc::clone(&sort.unread),
+            seat,
+            pass,
+        };
+        Ok((response, held))
     }
+}
+
+/// Has all that is done for `request` know its id, with a new one where it is logged and none was `sent`; what to log of it,
+/// where it is.
+fn identify(
+    request: &mut Request<Incoming>,
+    sent: Option<RequestId>,
+    is_grpc: bool,
+    peer: &Peer,
+) -> Option<Entry> {
+    let is_logged = entry::is_logged();
+    let id = sent.or_else(|| is_logged.then(request_id::made))?;
+    request.extensions_mut().insert(id.clone());
+    is_logged.then(|| Entry::new(id, request, is_grpc, peer.address))
+}
+
+/// What has become of a request when its reply begins. How a reply ends that is still to come is seen when it does.
+fn code_of(response: &Response<Body>, is_grpc: bool) -> Code {
+    if is_grpc {
+        return code(response.headers()).unwrap_or(Code::Cancelled);
+    }
+    let is_there = response.body().size_hint().exact().is_some();
+    let known = response.extensions().get::<Code>().copied();
+    known.unwrap_or(if is_there { Code::Ok } else { Code::Cancelled })
+}
+
+/// Whether `request` is a call of gRPC (its specification, "Requests"), which there is over HTTP/2 alone.
+fn is_grpc<B>(request: &Request<B>) -> bool {
+    let content_type = request.headers().get(CONTENT_TYPE);
+    request.version() == Version::HTTP_2
+        && content_type.is_some_and(|value| value.as_bytes().starts_with(GRPC))
+}
+
+/// A request that may be served, with its place and its share of the memory for messages.
+type Placement = (
+    Request<Body>,
+    OwnedSemaphorePermit,
+    Option<OwnedSemaphorePermit>,
+);
+
+/// Finds a place for `request`, once its message is there where it has but one, as some calls of gRPC have.
+async fn admit(
+    room: &Room,
+    sort: &Sort,
+    request: Request<Incoming>,
+    is_grpc: bool,
+) -> Result<Placement, Status> {
+    let refuse = |refused| {
+        room.count(refused);
+        match refused {
+            Refused::Size => service::too_large(room.arrival.message_bytes()),
+            Refused::Time => service::timed_out(REQUEST_TIMEOUT),
+            _ => service::overloaded(),
+        }
+    };
+    if !sort.is_single || !is_grpc {
+        let place = room.take(sort).await.map_err(refuse)?;
+        let line = if is_grpc { &sort.silent } else { &sort.posting };
+        let request = request.map(|body| Fed::body(body, Arc::clone(line)));
+        return Ok((request, place, None));
+    }
+    let (parts, body) = request.into_parts();
+    let Arrived { message, share } = match room.arrival.wait(body).await {
+        Ok(arrived) => arrived,
+        Err(Missing::Refused(refused)) => return Err(refuse(refused)),
+        Err(Missing::Broken) => return Err(Status::cancelled("the request broke off")),
+    };
+    let place = room.take(sort).await.map_err(refuse)?;
+    let request = Request::from_parts(parts, Body::from(message));
+    Ok((request, place, share))
 }
 
 impl Service<Request<Incoming>> for PeersGate {
@@ -204,9 +292,14 @@ impl Service<Request<Incoming>> for PeersGate {
         let this = self.clone();
         Box::pin(async move {
             let register = this.gate.register.clone();
-            let mut response = this.answer(request).await;
-            let key = HeaderName::from_static(REGISTER_KEY);
-            response.headers_mut().insert(key, register);
+            let sent = request_id::sent(request.headers());
+            let said = (sent.as_ref()).and_then(|RequestId(id)| HeaderValue::from_str(id).ok());
+            let mut response = this.answer(request, sent).await;
+            let headers = response.headers_mut();
+            headers.insert(HeaderName::from_static(REGISTER_KEY), register);
+            if let Some(id) = said {
+                headers.insert(&X_REQUEST_ID, id);
+            }
             Ok(response)
         })
     }

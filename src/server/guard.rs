@@ -5,15 +5,17 @@ use std::{fmt, net::SocketAddr, sync::Arc};
 use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
 use tonic::Status;
 
-use super::{current::Current, refusals::Refusals};
+use super::{current::Current, refusals::Refusals, room::HEALTH};
 use crate::{
     proto::SERVICE,
-    service::{no_scope, no_token, read_only, unknown_token},
-    tokens::{Holder, Scope, Tokens},
+    service::{Caller, no_scope, no_token, read_only, unknown_token},
+    tokens::{Holder, Scope, Tokens, bearer, parse_name},
+    web::{self, Visitor},
 };
 
-/// The service that anybody may ask.
-const HEALTH: &str = "grpc.health.v1.Health";
+/// Those that show the contract, under the names of both versions of their protocol.
+pub(super) const REFLECTION: &str = "grpc.reflection.v1.ServerReflection";
+pub(super) const OLD_REFLECTION: &str = "grpc.reflection.v1alpha.ServerReflection";
 
 /// Lets through who may.
 #[derive(Clone)]
@@ -30,12 +32,20 @@ pub(super) struct Peer {
     pub(super) names: Vec<String>,
 }
 
+impl Peer {
+    /// Who it is where no token says so: the first name in its certificate that a line could hold.
+    pub(super) fn caller(&self) -> Option<Caller> {
+        let name = self.names.iter().find_map(|name| parse_name(name).ok());
+        name.map(|name| Caller(name.into()))
+    }
+}
+
 impl Guard {
     pub(super) fn new(tokens: Arc<Current<Tokens>>, refusals: Arc<Refusals>) -> Self {
         Self { tokens, refusals }
     }
 
-    /// Whether `peer` may call what is at `path`, and for how long, where that may take long. A token that is sent counts
+    /// Who calls what is at `path`, if `peer` may, and for how long, where that may take long. A token that is sent counts
     /// before a certificate.
     ///
     /// # Errors
@@ -46,21 +56,33 @@ impl Guard {
         peer: &Arc<Peer>,
         path: &str,
         headers: &HeaderMap,
-    ) -> Result<Option<Pass>, Status> {
+    ) -> Result<Admitted, Status> {
         let Some(needed) = needed(path) else {
-            return Ok(None);
+            return Ok(Admitted::default());
         };
         let tokens = self.tokens.get();
         let sent = headers.get(AUTHORIZATION);
-        self.decide(&tokens, peer, path, needed, sent)?;
-        Ok(is_stream(path).then(|| Pass {
+        let caller = self.decide(&tokens, peer, path, needed, sent)?;
+        let pass = is_stream(path).then(|| Pass {
             guard: self.clone(),
             peer: Arc::clone(peer),
             path: path.to_owned(),
             needed,
             sent: sent.cloned(),
             tokens,
-        }))
+        });
+        let caller = Some(caller);
+        Ok(Admitted { caller, pass })
+    }
+
+    /// Who `peer` is, by what it sends along.
+    pub(super) fn visitor(&self, peer: &Peer, headers: &HeaderMap) -> Visitor {
+        let tokens = self.tokens.get();
+        let holder = holder(&tokens, peer, headers.get(AUTHORIZATION)).ok();
+        Visitor {
+            name: holder.as_ref().map(|holder| holder.name.to_string()),
+            scope: holder.map(|holder| holder.scope),
+        }
     }
 
     fn decide(
@@ -70,9 +92,9 @@ impl Guard {
         path: &str,
         needed: Scope,
         sent: Option<&HeaderValue>,
-    ) -> Result<(), Status> {
+    ) -> Result<Caller, Status> {
         let (refusal, reason) = match holder(tokens, peer, sent) {
-            Ok(holder) if holder.scope >= needed => return Ok(()),
+            Ok(holder) if holder.scope >= needed => return Ok(Caller(Arc::clone(holder.name))),
             Ok(Holder { name, .. }) => (
                 read_only(name),
                 format!("{name} may not write, and called {path}"),
@@ -82,6 +104,15 @@ impl Guard {
         self.refusals.note(peer.address, &reason);
         Err(refusal)
     }
+}
+
+/// A call that is let through.
+#[derive(Default)]
+pub(super) struct Admitted {
+    /// Who calls, where that is asked for.
+    pub(super) caller: Option<Caller>,
+    /// Where the call may take long.
+    pub(super) pass: Option<Pass>,
 }
 
 /// What a call was let through with that goes on: what it may do can be taken back meanwhile.
@@ -108,7 +139,8 @@ impl Pass {
         }
         self.tokens = tokens;
         let (peer, sent) = (&self.peer, self.sent.as_ref());
-        (self.guard).decide(&self.tokens, peer, &self.path, self.needed, sent)
+        let decided = (self.guard).decide(&self.tokens, peer, &self.path, self.needed, sent);
+        decided.map(|_| ())
     }
 }
 
@@ -162,27 +194,31 @@ fn holder<'t, 'p>(
     })
 }
 
-/// The token in a header (RFC 6750 §2.1); how the scheme is spelled does not matter (RFC 9110 §11.1).
-fn bearer(header: &[u8]) -> Option<&[u8]> {
-    const SCHEME: &[u8] = b"bearer ";
-    let (scheme, token) = header.split_at_checked(SCHEME.len())?;
-    (scheme.eq_ignore_ascii_case(SCHEME)).then(|| token.trim_ascii())
-}
-
 /// What it takes to call what is at `path`; `None` where everybody may. Of what is not known here it takes the most.
 fn needed(path: &str) -> Option<Scope> {
     match path.strip_prefix('/').and_then(|path| path.split_once('/')) {
-        Some((HEALTH, _)) => None,
-        Some((SERVICE, "ListConsignments" | "GetConsignments")) => Some(Scope::Read),
+        Some((HEALTH, _) | (web::OWN, "Board" | "Session")) => None,
+        Some(
+            (SERVICE, "ListConsignments" | "GetConsignments")
+            | (REFLECTION | OLD_REFLECTION | web::OWN, _),
+        ) => Some(Scope::Read),
         _ => Some(Scope::Write),
     }
+}
+
+/// Whether everybody may call what is at `path`.
+pub(super) fn is_open(path: &str) -> bool {
+    needed(path).is_none()
 }
 
 /// Whether what is at `path` goes on for as long as its caller likes. Other calls are done once they have begun, and are
 /// to be told so.
 fn is_stream(path: &str) -> bool {
     let method = path.rsplit('/').next();
-    matches!(method, Some("ListConsignments" | "CreateConsignments"))
+    matches!(
+        method,
+        Some("ListConsignments" | "CreateConsignments" | "ServerReflectionInfo")
+    )
 }
 
 #[cfg(test)]
@@ -272,5 +308,9 @@ mod tests {
             assert_eq!(needed(path), Some(Scope::Write), "{path}");
         }
         assert_eq!(needed(LIST), Some(Scope::Read));
+        for version in ["v1", "v1alpha"] {
+            let path = format!("/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo");
+            assert_eq!(needed(&path), Some(Scope::Read), "{path}");
+        }
     }
 }

@@ -3,6 +3,7 @@
 
 use std::{future::pending, time::Duration};
 
+use prometheus_client::metrics::gauge::Gauge;
 use tokio::{sync::watch, time::timeout};
 
 use crate::{
@@ -18,19 +19,22 @@ pub(super) struct Presence<'s> {
     registry: &'s dyn Registry,
     instance: &'s Instance,
     condition: watch::Receiver<Condition>,
+    announced: Gauge,
 }
 
 impl<'s> Presence<'s> {
-    /// Nothing is announced yet.
+    /// Nothing is announced yet; `announced` says so when it is.
     pub(super) fn new(
         registry: &'s dyn Registry,
         instance: &'s Instance,
         condition: watch::Receiver<Condition>,
+        announced: Gauge,
     ) -> Self {
         Self {
             registry,
             instance,
             condition,
+            announced,
         }
     }
 
@@ -44,7 +48,13 @@ impl<'s> Presence<'s> {
             tracing::warn!("not announced yet: {reason}");
         }
         self.good().await;
-        self.registry.announce(self.instance).await
+        self.announce().await
+    }
+
+    async fn announce(&self) -> Result<(), RegistryError> {
+        let announced = self.registry.announce(self.instance).await;
+        self.announced.set(i64::from(announced.is_ok()));
+        announced
     }
 
     /// Withdraws the server whenever its store is away, and announces it again when it is back. Never returns: being
@@ -53,9 +63,10 @@ impl<'s> Presence<'s> {
         loop {
             let reason = self.bad().await;
             tracing::warn!("withdrawn from the registry for as long as that lasts: {reason}");
+            self.announced.set(0);
             withdraw(self.registry).await;
             self.good().await;
-            match self.registry.announce(self.instance).await {
+            match self.announce().await {
                 Ok(()) => tracing::info!("announced again: the store is back"),
                 Err(error) => tracing::warn!(
                     "the store is back, but clients do not find this server yet: {error}"
@@ -117,7 +128,7 @@ mod tests {
     use tokio::{sync::Notify, time::sleep};
 
     use super::*;
-    use crate::registry::{Hints, Kind, Preference};
+    use crate::registry::Hints;
 
     /// A registry that writes down what it is told.
     #[derive(Default)]
@@ -181,19 +192,6 @@ mod tests {
         }
     }
 
-    fn instance() -> Instance {
-        Instance {
-            id: "one".into(),
-            name: "s".into(),
-            version: "1".into(),
-            addresses: vec!["127.0.0.1:1".into()],
-            register: "r".into(),
-            kind: Kind::Shared,
-            tls: false,
-            preference: Preference::default(),
-        }
-    }
-
     fn away() -> Condition {
         Condition::Away("no answer".into())
     }
@@ -204,8 +202,11 @@ mod tests {
         let (conditions, condition) = watch::channel(first);
         let registry = Arc::clone(&recorder);
         tokio::spawn(async move {
-            let instance = instance();
-            let mut presence = Presence::new(&*registry, &instance, condition);
+            let instance = Instance {
+                id: "one".into(),
+                ..Instance::depot()
+            };
+            let mut presence = Presence::new(&*registry, &instance, condition, Gauge::default());
             let announced = presence.begin().await;
             assert_eq!(announced.is_err(), *registry.is_away.lock().unwrap());
             presence.keep().await;

@@ -1,16 +1,16 @@
 //! TLS as the server speaks it.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::SystemTime};
 
 use rustls::{
     ServerConfig,
     pki_types::CertificateDer,
     server::{NoServerSessionStorage, WebPkiClientVerifier},
-    sign::SingleCertAndKey,
+    sign::{CertifiedKey, SingleCertAndKey},
 };
 
 use super::current::Current;
-use crate::tls::{self, HTTP2};
+use crate::tls::{self, Complaint, HTTP1, HTTP2, Validity};
 
 /// The files that TLS is spoken with.
 #[derive(Debug, Clone)]
@@ -45,8 +45,27 @@ impl TlsFiles {
         Current::load("TLS", files, move || self.config())
     }
 
+    /// Whether they can be loaded, and what is to be said of the certificate's time.
+    ///
+    /// # Errors
+    ///
+    /// As [`TlsFiles::load`].
+    pub fn check(&self) -> anyhow::Result<Option<Complaint>> {
+        let identity = tls::identity(&self.certificate, &self.key)?;
+        let complaint = complaint(&identity);
+        self.config_of(identity).map(|_| complaint)
+    }
+
     fn config(&self) -> anyhow::Result<ServerConfig> {
         let identity = tls::identity(&self.certificate, &self.key)?;
+        if let Some(complaint) = complaint(&identity) {
+            let path = self.certificate.display();
+            tracing::warn!("the certificate in {path} {complaint}");
+        }
+        self.config_of(identity)
+    }
+
+    fn config_of(&self, identity: Arc<CertifiedKey>) -> anyhow::Result<ServerConfig> {
         let builder = ServerConfig::builder_with_provider(tls::provider())
             .with_safe_default_protocol_versions()?;
         let builder = match &self.client_authorities {
@@ -59,13 +78,18 @@ impl TlsFiles {
             }
         };
         let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(identity)));
-        config.alpn_protocols = vec![HTTP2.to_vec()];
+        config.alpn_protocols = vec![HTTP2.to_vec(), HTTP1.to_vec()];
         // A session that is taken up again shows no certificate, so each connection begins anew: one that has expired
         // meanwhile, or whose authority is trusted no more, would otherwise still do.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
         Ok(config)
     }
+}
+
+/// What is wrong, or soon will be, with the time that the certificate is good for.
+fn complaint(identity: &CertifiedKey) -> Option<Complaint> {
+    Validity::of(identity.cert.first()?)?.complaint(SystemTime::now())
 }
 
 /// Who `certificate` is for: the URIs in it and then the DNS names, as SPIFFE and others name a workload.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::TryStreamExt as _;
 use pbjson_types::Timestamp;
+use prometheus_client::metrics::gauge::Gauge;
 use prost::Message as _;
 use tokio::{
     runtime::{Builder, Runtime},
@@ -12,14 +13,14 @@ use tokio::{
 };
 use tonic::{Code, Request, Status};
 
-use super::{MAX_LISTED_IDS, Prepared, RegisterService, invalid, prepare};
+use super::{MAX_LISTED_IDS, Origin, Prepared, RegisterService, invalid, prepare};
 use crate::{
     consignment::{MAX_ENCODED_BYTES, write_server_fields},
     proto::{
         Consignment, Container, CreateChunk, ListChunk, ListRequest, Position,
         shipping_service_server::ShippingService as _,
     },
-    store::{Filter, Store, memory::MemoryStore},
+    store::{Filter, QUEUE_BYTES, Store, memory::MemoryStore},
 };
 
 /// A field that the contract does not have, as from a client of a later version.
@@ -31,7 +32,7 @@ const REFUSAL_BYTES: usize = 8 * 1024;
 pub(crate) fn consignment(data: &[u8]) -> Option<Consignment> {
     let sent = Consignment::decode(data).ok()?;
     let has_id = !sent.id.is_empty();
-    let Prepared { new, consignment } = match prepare(sent) {
+    let Prepared { new, consignment } = match prepare(sent, &Origin::default()) {
         Ok(prepared) => prepared,
         Err(violations) => {
             let status = invalid("the consignment cannot be stored", violations);
@@ -46,16 +47,16 @@ pub(crate) fn consignment(data: &[u8]) -> Option<Consignment> {
         Ok(&consignment)
     );
     let later = [data, &UNKNOWN_FIELD].concat();
-    let again = prepare(Consignment::decode(&later[..]).unwrap())
+    let again = prepare(Consignment::decode(&later[..]).unwrap(), &Origin::default())
         .ok()
         .unwrap();
     assert!(!has_id || again.new.body == new.body);
     check_filters(&consignment, &new.body);
 
     let mut listed = new.body.to_vec();
-    write_server_fields(&mut listed, 7, 1_795_356_486_123_456);
+    write_server_fields(&mut listed, 7, 1_795_356_486_123_456, "crane");
     let listed = Consignment::decode(&listed[..]).unwrap();
-    assert_eq!(listed.sequence, 7);
+    assert_eq!((listed.sequence, &*listed.created_by), (7, "crane"));
     Some(listed)
 }
 
@@ -124,12 +125,14 @@ async fn check_list(mut request: ListRequest, records: &[Bytes]) {
     let decoded = records
         .iter()
         .filter_map(|record| Consignment::decode(record.clone()).ok());
-    let batch = decoded.filter_map(|record| Some(prepare(record).ok()?.new));
+    let batch = decoded.filter_map(|record| Some(prepare(record, &Origin::default()).ok()?.new));
     store.append(batch.collect()).await.unwrap();
     let last = store.last_sequence().await.unwrap();
     let service = RegisterService::new(
         Arc::clone(&store) as Arc<dyn Store>,
+        QUEUE_BYTES,
         watch::channel(false).1,
+        Gauge::default(),
     );
 
     let everything = listed(&service, ListRequest::default()).await.unwrap();

@@ -9,10 +9,10 @@ use tokio::{
     task::JoinHandle,
     time::sleep,
 };
-use tonic::{Status, Streaming};
+use tonic::{Request, Status, Streaming};
 
 use super::{
-    Prepared, prepare,
+    Origin, Prepared, prepare,
     statuses::{MAX_VIOLATIONS, status},
 };
 use crate::{
@@ -25,9 +25,9 @@ use crate::{
 const MAX_CHUNK_RECORDS: usize = 1_000;
 /// Most chunks of one load at the store at once: enough that one commit is filled while the next is gathered.
 const IN_FLIGHT: usize = 16;
-/// What all loads together may have at the store, in bytes. It is half of what may wait for the writer, so that loads
-/// alone never make single creates come again.
-pub(super) const ROOM_BYTES: usize = 16 * 1024 * 1024;
+/// What part of the room before the writer all loads together may take: half of it, so that loads alone never make
+/// single creates come again.
+pub(super) const SHARE: usize = 2;
 /// What a consignment on its way takes beside its encoding.
 const OVERHEAD_BYTES: usize = 256;
 /// How long a load may send nothing while nothing is under way: a sender that is there sends or ends.
@@ -38,8 +38,11 @@ pub(super) struct Load {
     store: Arc<dyn Store>,
     /// Bounds what all loads have at the store.
     room: Arc<Semaphore>,
+    /// All of it, in bytes.
+    room_bytes: usize,
     stopping: watch::Receiver<bool>,
     chunks: Streaming<CreateChunk>,
+    origin: Origin,
     /// Whether another chunk may come.
     is_open: bool,
     /// A chunk that has been read and waits for room.
@@ -81,15 +84,17 @@ enum Event {
 impl Load {
     pub(super) fn new(
         store: Arc<dyn Store>,
-        room: Arc<Semaphore>,
+        (room, room_bytes): (Arc<Semaphore>, usize),
         stopping: watch::Receiver<bool>,
-        chunks: Streaming<CreateChunk>,
+        request: Request<Streaming<CreateChunk>>,
     ) -> Self {
         Self {
             store,
             room,
+            room_bytes,
             stopping,
-            chunks,
+            origin: Origin::of(&request),
+            chunks: request.into_inner(),
             is_open: true,
             next: None,
             under_way: VecDeque::new(),
@@ -101,7 +106,9 @@ impl Load {
     pub(super) async fn next(&mut self) -> Result<Option<OutcomeChunk>, Status> {
         while self.is_open || self.next.is_some() || !self.under_way.is_empty() {
             match self.event().await? {
-                Event::Read(Some(chunk)) => self.next = Some(check(&chunk)?),
+                Event::Read(Some(chunk)) => {
+                    self.next = Some(check(&chunk, &self.origin)?);
+                }
                 Event::Read(None) => self.is_open = false,
                 Event::Room(room) => self.append(room),
                 Event::Appended(outcomes) => return self.answer(&outcomes).map(Some),
@@ -117,7 +124,7 @@ impl Load {
 
     async fn event(&mut self) -> Result<Event, Status> {
         let reads = self.is_open && self.next.is_none() && self.under_way.len() < IN_FLIGHT;
-        let wanted = self.next.as_ref().map_or(0, Checked::bytes);
+        let wanted = (self.next.as_ref()).map_or(0, |next| next.bytes(self.room_bytes));
         let is_idle = self.under_way.is_empty();
         tokio::select! {
             // What is answered makes room first, and a sender that waits for outcomes gets on.
@@ -164,7 +171,7 @@ impl Load {
         let answers = (self.under_way.pop_front()).map_or_else(Vec::new, |done| done.answers);
         let answer = |answer| match answer {
             Answer::Invalid(violations) => Some(refused(violations)),
-            Answer::Appended(id) => outcomes.next().map(|outcome| outcome_of(*outcome, id)),
+            Answer::Appended(id) => outcomes.next().map(|outcome| outcome_of(outcome, id)),
         };
         let outcomes: Option<Vec<_>> = answers.into_iter().map(answer).collect();
         let outcomes =
@@ -174,14 +181,14 @@ impl Load {
 }
 
 impl Checked {
-    /// About what it takes in memory.
-    fn bytes(&self) -> u32 {
+    /// About what it takes in memory, as far as there is room at all.
+    fn bytes(&self, room: usize) -> u32 {
         let bodies = self.batch.iter().map(|new| new.body.len() + OVERHEAD_BYTES);
-        u32::try_from(bodies.sum::<usize>().min(ROOM_BYTES)).unwrap_or(u32::MAX)
+        u32::try_from(bodies.sum::<usize>().min(room)).unwrap_or(u32::MAX)
     }
 }
 
-fn check(chunk: &CreateChunk) -> Result<Checked, Status> {
+fn check(chunk: &CreateChunk, origin: &Origin) -> Result<Checked, Status> {
     let count = chunk.consignments.len();
     if count > MAX_CHUNK_RECORDS {
         return Err(Status::invalid_argument(format!(
@@ -197,7 +204,7 @@ fn check(chunk: &CreateChunk) -> Result<Checked, Status> {
             Status::invalid_argument(format!("the chunk holds what is no consignment: {error}"))
         })?;
         let has_id = !consignment.id.is_empty();
-        checked.answers.push(match prepare(consignment) {
+        checked.answers.push(match prepare(consignment, origin) {
             Ok(Prepared { new, .. }) => {
                 let made = (!has_id).then(|| new.id.clone());
                 checked.batch.push(new);
@@ -209,7 +216,7 @@ fn check(chunk: &CreateChunk) -> Result<Checked, Status> {
     Ok(checked)
 }
 
-fn outcome_of(outcome: store::Outcome, made_id: Option<String>) -> Outcome {
+fn outcome_of(outcome: &store::Outcome, made_id: Option<String>) -> Outcome {
     use outcome::Result;
     let (result, receipt) = match outcome {
         store::Outcome::Stored(receipt) => (Result::Created, receipt),

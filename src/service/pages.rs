@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use prometheus_client::metrics::gauge::Gauge;
 use tokio::{sync::watch, task::JoinHandle};
 use tonic::Status;
 
@@ -44,6 +45,23 @@ enum State {
 pub(super) struct Follower {
     pub(super) newest: watch::Receiver<u64>,
     pub(super) stopping: watch::Receiver<bool>,
+    pub(super) _counted: Counted,
+}
+
+/// One that is counted as long as it lasts.
+pub(super) struct Counted(Gauge);
+
+impl Counted {
+    pub(super) fn new(gauge: &Gauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
 }
 
 impl Follower {

@@ -42,6 +42,14 @@ pub fn timed_out(limit: Duration) -> Status {
     Status::deadline_exceeded(format!("the request was not done within {limit:?}"))
 }
 
+/// The request's message is larger than one may be.
+#[must_use]
+pub fn too_large(limit: usize) -> Status {
+    Status::resource_exhausted(format!(
+        "the message is too large: this server takes up to {limit} bytes"
+    ))
+}
+
 /// The caller does not say who it is, to a server that asks for it.
 #[must_use]
 pub fn no_token() -> Status {
@@ -94,7 +102,17 @@ pub(super) fn invalid(subject: &str, mut violations: Vec<Violation>) -> Status {
     )
 }
 
-pub(super) fn conflict(id: &str, known: Receipt) -> Status {
+/// `position`, of a list, is not in this register.
+pub(super) fn elsewhere(position: &str, description: &str) -> Status {
+    let violation = FieldViolation::new(position, description);
+    Status::with_error_details(
+        Code::OutOfRange,
+        format!("{position} {description}"),
+        ErrorDetails::with_bad_request(vec![violation]),
+    )
+}
+
+pub(super) fn conflict(id: &str, known: &Receipt) -> Status {
     Status::already_exists(format!(
         "another consignment has the id {id}, with sequence number {}: give this one an id of its own",
         known.sequence

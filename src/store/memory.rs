@@ -10,8 +10,8 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 
 use super::{
-    Condition, NewConsignment, Outcome, Page, PageBuilder, Receipt, Scan, Store, StoreError,
-    StoredConsignment, micros,
+    Condition, NewConsignment, Outcome, Page, PageBuilder, Receipt, Record, Scan, Store,
+    StoreError, StoredConsignment, log, micros,
 };
 use crate::consignment;
 
@@ -60,18 +60,20 @@ impl Records {
         if let Some(&index) = self.by_id.get(&new.id) {
             let known = &self.by_sequence[index];
             return if known.body == new.body {
-                Outcome::AlreadyThere(known.receipt)
+                Outcome::AlreadyThere(known.receipt.clone())
             } else {
-                Outcome::Conflict(known.receipt)
+                log::conflict(&new, &known.receipt);
+                Outcome::Conflict(known.receipt.clone())
             };
         }
         let receipt = Receipt {
             sequence: self.by_sequence.len() as u64 + 1,
             created_at,
+            created_by: new.created_by,
         };
         self.by_id.insert(new.id, self.by_sequence.len());
         self.by_sequence.push(StoredConsignment {
-            receipt,
+            receipt: receipt.clone(),
             body: new.body,
         });
         Outcome::Stored(receipt)
@@ -141,8 +143,14 @@ impl Store for MemoryStore {
                 if !page.has_room() {
                     break;
                 }
-                let record = &records.by_sequence[index];
-                page.offer(record.receipt, &record.body)
+                let StoredConsignment { receipt, body } = &records.by_sequence[index];
+                let record = Record {
+                    sequence: receipt.sequence,
+                    created_at: receipt.created_at,
+                    created_by: receipt.created_by.as_deref().unwrap_or_default(),
+                    body,
+                };
+                page.offer(record)
                     .map_err(|error| StoreError::Damaged(Arc::new(error)))?;
             }
             Ok(page.finish())

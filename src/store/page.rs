@@ -1,5 +1,7 @@
 //! Pages: what one scan reads at a time.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use super::{MalformedBody, Receipt, Scan, StoredConsignment};
@@ -13,7 +15,8 @@ pub const PAGE_BYTES: usize = 256 * 1024;
 /// Most records that are searched for one page, so that a condition that few meet holds no reader for long.
 pub const PAGE_SEARCHED: usize = 4_096;
 
-/// What the server says of a record takes so many bytes at most in this century, below a trillion of them.
+/// What the server says of a record takes so many bytes at most in this century, below a trillion of them and without
+/// the creator's name.
 const SERVER_FIELDS_ROOM: usize = 24;
 
 /// A run of records.
@@ -36,13 +39,26 @@ pub struct Records {
     places: Vec<Place>,
 }
 
-/// Where a record is in the buffer: its body, and behind it up to its end what the server says of it.
+/// Where a record is in the buffer: its body, and behind it up to its end what the server says of it, last of which is
+/// the creator's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Place {
-    receipt: Receipt,
+    sequence: u64,
+    created_at: i64,
     start: usize,
     body_end: usize,
+    name_start: usize,
     end: usize,
+}
+
+/// A record as a store finds it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Record<'f> {
+    pub(super) sequence: u64,
+    pub(super) created_at: i64,
+    /// Empty where it is not known.
+    pub(super) created_by: &'f str,
+    pub(super) body: &'f [u8],
 }
 
 impl Records {
@@ -61,7 +77,11 @@ impl Records {
     /// Each as it is stored.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = StoredConsignment> {
         let stored = |place: &Place| StoredConsignment {
-            receipt: place.receipt,
+            receipt: Receipt {
+                sequence: place.sequence,
+                created_at: place.created_at,
+                created_by: self.name(place),
+            },
             body: self.encoded.slice(place.start..place.body_end),
         };
         self.places.iter().map(stored)
@@ -71,9 +91,14 @@ impl Records {
     pub fn listed(&self) -> impl Iterator<Item = (u64, Bytes)> {
         let listed = |place: &Place| {
             let encoded = self.encoded.slice(place.start..place.end);
-            (place.receipt.sequence, encoded)
+            (place.sequence, encoded)
         };
         self.places.iter().map(listed)
+    }
+
+    fn name(&self, place: &Place) -> Option<Arc<str>> {
+        let name = str::from_utf8(&self.encoded[place.name_start..place.end]).ok();
+        name.filter(|name| !name.is_empty()).map(Arc::from)
     }
 }
 
@@ -115,27 +140,33 @@ impl<'s> PageBuilder<'s> {
         room
     }
 
-    /// Takes the record of `receipt` and `body` if it is asked for.
-    pub(super) fn offer(&mut self, receipt: Receipt, body: &[u8]) -> Result<(), MalformedBody> {
+    /// Takes `record` if it is asked for.
+    pub(super) fn offer(&mut self, record: Record<'_>) -> Result<(), MalformedBody> {
+        let Record {
+            sequence,
+            created_at,
+            created_by,
+            body,
+        } = record;
         self.searched += 1;
-        self.last = receipt.sequence;
-        if self.takes_all || self.scan.filter.admits(receipt.created_at, body)? {
+        self.last = sequence;
+        if self.takes_all || self.scan.filter.admits(created_at, body)? {
             if self.places.is_empty() {
                 self.make_room(body.len());
             }
             let start = self.encoded.len();
             self.encoded.extend_from_slice(body);
             let body_end = self.encoded.len();
-            let Receipt {
+            let encoded = &mut self.encoded;
+            consignment::write_server_fields(encoded, sequence, created_at, created_by);
+            let end = encoded.len();
+            self.places.push(Place {
                 sequence,
                 created_at,
-            } = receipt;
-            consignment::write_server_fields(&mut self.encoded, sequence, created_at);
-            self.places.push(Place {
-                receipt,
                 start,
                 body_end,
-                end: self.encoded.len(),
+                name_start: end - created_by.len(),
+                end,
             });
         }
         Ok(())

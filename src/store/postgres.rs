@@ -7,6 +7,7 @@
 use std::{future::Future, io, sync::Arc, thread, time::Duration};
 
 use async_trait::async_trait;
+use prometheus_client::registry::Registry;
 use tokio::{
     runtime::{Builder, Handle},
     sync::watch,
@@ -29,7 +30,8 @@ use self::{
     writer::Writer,
 };
 use super::{
-    Condition, NewConsignment, OpenError, Outcome, Page, Scan, Store, StoreError, queue::Queue,
+    Condition, NewConsignment, OpenError, Outcome, Page, Prospect, Scan, Store, StoreError,
+    queue::{Queue, QueueBound},
 };
 
 mod address;
@@ -41,6 +43,7 @@ mod follow;
 pub(crate) mod fuzz;
 mod health;
 mod password;
+mod prospect;
 mod readers;
 mod scan;
 mod schema;
@@ -70,6 +73,16 @@ struct Inner {
 }
 
 impl PostgresStore {
+    /// What [`PostgresStore::open`] would find for the service `name` in the database at `url`. It is waited for for 5 s,
+    /// and nothing is made or changed there.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`]: that of opening it, or that the database does not answer.
+    pub async fn prospect(url: &PostgresUrl, name: &str) -> Result<Prospect, OpenError> {
+        prospect::of(url, name).await
+    }
+
     /// Opens the register of the service `name` in the database at `url`, or makes a new one there, the tables
     /// included. Waits for a database that does not answer, and says so once in the log. Dropping the future leaves
     /// nothing behind.
@@ -77,12 +90,8 @@ impl PostgresStore {
     /// # Errors
     ///
     /// [`OpenError::Refused`] and [`OpenError::NewerDatabase`]: trying again is of no use until something is changed.
-    pub async fn open(url: &PostgresUrl, name: &str) -> Result<Self, OpenError> {
-        let refused = |reason: String| OpenError::Refused {
-            database: url.to_string(),
-            reason,
-            advice: "check the URL".into(),
-        };
+    pub async fn open(url: &PostgresUrl, name: &str, bound: QueueBound) -> Result<Self, OpenError> {
+        let refused = |reason| refused(url, reason);
         let connector = Arc::new(Connector::new(url).map_err(refused)?);
         let engine = Engine::start().map_err(|error| refused(error.to_string()))?;
         let health = Arc::new(Health::new(url.to_string()));
@@ -93,13 +102,14 @@ impl PostgresStore {
         };
         let newest = Newest::new(found.last_sequence);
         let readers = Readers::new(Arc::clone(&connector), Arc::clone(&health)).map_err(refused)?;
-        let (queue, tasks) = Queue::new();
+        let (queue, tasks) = Queue::new(bound);
         let writer = Writer {
             connector: Arc::clone(&connector),
             health: Arc::clone(&health),
             newest: newest.clone(),
             found: found.clone(),
             tasks,
+            meters: queue.meters.clone(),
         };
         engine.handle.spawn(writer.run(committer));
         let following = follow::follow(
@@ -160,6 +170,10 @@ impl Store for PostgresStore {
 
     fn condition(&self) -> watch::Receiver<Condition> {
         self.inner.health.watch()
+    }
+
+    fn measure(&self, registry: &mut Registry) {
+        self.queue.measure(registry);
     }
 
     async fn close(&self) {
@@ -253,13 +267,22 @@ async fn try_start(connector: &Connector, name: &str) -> Result<(Found, Committe
     Ok((found, committer))
 }
 
+fn refused(url: &PostgresUrl, reason: String) -> OpenError {
+    OpenError::Refused {
+        database: url.to_string(),
+        reason,
+        advice: "check the URL".into(),
+    }
+}
+
 fn refusal(url: &PostgresUrl, failure: &Failure) -> OpenError {
     let (user, database) = (url.user(), url.database());
     let advice = match failure.code().map(SqlState::code) {
         Some("3D000") => format!("create it, or name another in the URL: createdb {database}"),
-        Some("42501") => {
-            format!("let {user} make tables: GRANT CREATE ON SCHEMA public TO \"{user}\"")
+        Some("42501") if failure.reason().contains("owner") => {
+            "start it once as the tables' owner: they have to be changed for this version".into()
         }
+        Some("42501") => makers(url),
         Some("28000") => {
             format!(
                 "check the user {user} in the URL, and what the server's pg_hba.conf says of it"
@@ -276,6 +299,12 @@ fn refusal(url: &PostgresUrl, failure: &Failure) -> OpenError {
         reason: failure.reason(),
         advice,
     }
+}
+
+/// What lets the user of `url` make tables.
+fn makers(url: &PostgresUrl) -> String {
+    let user = url.user();
+    format!("let {user} make tables: GRANT CREATE ON SCHEMA public TO \"{user}\"")
 }
 
 const PASSWORD_ADVICE: &str = "give the right password in SHIPPY_STORE, in the file of --store-file, in PGPASSWORD or in a password file (PGPASSFILE, ~/.pgpass)";

@@ -7,21 +7,28 @@
 use std::{path::Path, sync::Arc};
 
 use async_trait::async_trait;
+use prometheus_client::registry::Registry;
 use rusqlite::{ErrorCode, Row, ffi};
 use tokio::sync::watch;
 
 use self::{index::Index, readers::Readers};
 use super::{
-    Condition, NewConsignment, OpenError, Outcome, Page, Receipt, Scan, Store, StoreError,
-    StoredConsignment, queue::Queue,
+    Condition, NewConsignment, OpenError, Outcome, Page, Prospect, Receipt, Scan, Store,
+    StoreError, StoredConsignment,
+    queue::{Queue, QueueBound},
 };
+use crate::metrics::gauge;
 
+pub mod backup;
 mod checkpoint;
 mod connect;
+pub mod existing;
 mod index;
 mod open;
+mod prospect;
 mod readers;
 mod scan;
+pub mod verify;
 mod writer;
 
 /// A register in one SQLite file.
@@ -43,14 +50,33 @@ impl SqliteStore {
     ///
     /// [`OpenError`]; nothing of what is at `path` has been changed then.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
-        Self::open_with(path, index::SEGMENT_ROWS)
+        Self::open_bounded(path, QueueBound::default())
+    }
+
+    /// What [`SqliteStore::open`] would find at `path`. Nothing is made or changed there; the log that SQLite needs to
+    /// read is gone again afterwards.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`]: that of opening it.
+    pub fn prospect(path: &Path) -> Result<Prospect, OpenError> {
+        prospect::of(path)
+    }
+
+    /// As [`SqliteStore::open`], with a bound of its own on what may wait for the writer.
+    ///
+    /// # Errors
+    ///
+    /// As [`SqliteStore::open`].
+    pub fn open_bounded(path: &Path, bound: QueueBound) -> Result<Self, OpenError> {
+        Self::open_with(path, bound, index::SEGMENT_ROWS)
     }
 
     /// The same with segments of the filter index of at most `rows` records.
-    fn open_with(path: &Path, rows: u32) -> Result<Self, OpenError> {
+    fn open_with(path: &Path, bound: QueueBound, rows: u32) -> Result<Self, OpenError> {
         let mut opened = open::open(path)?;
         let (condition_sender, condition) = watch::channel(Condition::Good);
-        let (queue, tasks) = Queue::new();
+        let (queue, tasks) = Queue::new(bound);
         let (newest_sender, newest) = watch::channel(opened.last_sequence);
         let engine = |cause| OpenError::Engine {
             path: path.to_owned(),
@@ -67,6 +93,7 @@ impl SqliteStore {
             newest_sender,
             condition_sender,
             tasks,
+            queue.meters.clone(),
         )
         .map_err(engine)?;
         let index = Index::start(&opened.path, &opened.register, newest.clone(), rows);
@@ -122,6 +149,19 @@ impl Store for SqliteStore {
         self.condition.clone()
     }
 
+    fn measure(&self, registry: &mut Registry) {
+        self.queue.measure(registry);
+        let (index, newest) = (Arc::clone(&self.index), self.newest.clone());
+        #[expect(clippy::cast_precision_loss, reason = "exact up to 2^53")]
+        let lag = move || Some(newest.borrow().saturating_sub(index.read_through()?) as f64);
+        gauge(
+            registry,
+            "shippy_index_lag_records",
+            "Consignments that the filter index has not read yet",
+            lag,
+        );
+    }
+
     async fn close(&self) {
         // The writer is the last to let go of the file, so that it takes the log away.
         self.readers.close().await;
@@ -137,6 +177,7 @@ fn record(row: &Row<'_>) -> rusqlite::Result<StoredConsignment> {
         receipt: Receipt {
             sequence: row.get(0)?,
             created_at: row.get(1)?,
+            created_by: row.get::<_, Option<Arc<str>>>(3)?,
         },
         body: row.get::<_, Vec<u8>>(2)?.into(),
     })

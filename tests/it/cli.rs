@@ -6,7 +6,7 @@ use crate::support::{Server, run, shippy};
 
 mod advertise;
 mod bad_input;
-mod create;
+pub(crate) mod create;
 mod exits;
 mod follow;
 mod formats;

@@ -13,7 +13,8 @@ mod health;
 mod limits;
 mod list;
 mod load;
-mod raw;
+pub(crate) mod raw;
+mod reflection;
 mod replies;
 mod sameness;
 mod whole;
@@ -21,7 +22,7 @@ mod whole;
 type Client = ShippingServiceClient<Channel>;
 
 /// A consignment with something in every field that a client sets.
-fn sample(id: &str) -> Consignment {
+pub(crate) fn sample(id: &str) -> Consignment {
     Consignment {
         id: id.into(),
         description: "Tea".into(),

@@ -9,7 +9,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::support::{folder, own_name, shippy};
+use crate::support::{folder, own_name, preload::library, shippy};
 
 mod contents;
 mod errors;
@@ -24,13 +24,7 @@ struct Journal {
 impl Journal {
     fn new() -> Self {
         let home = folder();
-        let library = home.path().join("disk.so");
-        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/faults/disk.c");
-        let mut compile = Command::new("cc");
-        compile.args(["-O1", "-shared", "-fPIC", "-o"]);
-        compile.arg(&library).arg(source);
-        let compiled = compile.status().unwrap();
-        assert!(compiled.success(), "{compile:?}");
+        let library = library(home.path(), "disk");
         Self { home, library }
     }
 

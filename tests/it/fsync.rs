@@ -11,7 +11,7 @@ use shippy::{
 use tonic::Code;
 
 use crate::{
-    support::{Server, eventually, folder, own_name, run, shippy},
+    support::{Server, answer::get, eventually, folder, own_name, run, shippy},
     wrapped::wrapped,
 };
 
@@ -189,6 +189,8 @@ async fn after_a_sync_that_failed_nothing_is_written_until_the_next_start() {
     assert_eq!(listed(&server).await, 3);
     let health = run(&mut server.ask(home.path(), &["health"]));
     assert_ne!(health.code, Some(0), "{health:?}");
+    get(server.address, "/readyz", &[]).is(503);
+    get(server.address, "/healthz", &[]).is(200);
     server.kill();
     let server = Server::start(home.path());
     assert!(listed(&server).await >= 3);

@@ -11,7 +11,7 @@ use shippy::proto::Consignment;
 use self::docker::{Container, Network, Volume, shippy};
 use crate::support::{self, Ran, Server, folder, free_port, own_name, run};
 
-mod docker;
+pub(crate) mod docker;
 
 /// When Docker kills what it has asked to stop: an orderly end, which has nothing to drain here, comes before.
 const KILLED_AFTER: Duration = Duration::from_secs(10);
@@ -214,4 +214,21 @@ fn image_serves_as_whatever_user_it_is_given() {
     let created = shippy(&locked, &["create", "consignment.json"]).exits(0);
     let listed = only(&shippy(&locked, &["list", "-o", "ndjson"]).exits(0));
     assert_eq!(listed.id, created.stdout.trim());
+}
+
+#[test]
+#[ignore = "needs docker"]
+fn image_brings_manual_pages_and_completions() {
+    let network = Network::new();
+    let server = Container::serve(&["--network", &network.name], &[]);
+    for file in [
+        "man/man1/shippy.1",
+        "man/man1/shippy-create.1",
+        "bash-completion/completions/shippy",
+        "zsh/site-functions/_shippy",
+        "fish/vendor_completions.d/shippy.fish",
+    ] {
+        let path = format!("/usr/share/{file}");
+        server.exec(&["grep", "-q", "shippy", &path]).exits(0);
+    }
 }

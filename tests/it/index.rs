@@ -117,6 +117,8 @@ async fn made() -> TempDir {
         NewConsignment {
             id: consignment.id.clone(),
             body: canonical(&mut consignment),
+            created_by: None,
+            request: None,
         }
     };
     store

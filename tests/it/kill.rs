@@ -182,7 +182,12 @@ pub(crate) async fn check(server: &Server, known: &Shared, after: u64) -> u64 {
         assert_eq!(consignment.sequence, last, "gapless");
         let body = encoding(&consignment);
         let mut whole = body.to_vec();
-        write_server_fields(&mut whole, last, micros(&consignment.created_at.unwrap()));
+        write_server_fields(
+            &mut whole,
+            last,
+            micros(&consignment.created_at.unwrap()),
+            "",
+        );
         assert_eq!(listed, whole, "byte for byte");
         assert!(
             known.contents.contains(&body),

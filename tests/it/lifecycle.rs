@@ -13,6 +13,7 @@ use crate::{
     support::{Server, run},
 };
 
+mod chaos;
 mod failover;
 mod listening;
 mod peers;
@@ -27,7 +28,7 @@ const KILLED_AFTER: Duration = Duration::from_secs(10);
 const MARGIN: Duration = Duration::from_secs(20);
 
 /// `count` consignments as NDJSON, `tea-1` and so on, each with `containers` containers of 4 KB.
-fn many(count: usize, containers: usize) -> String {
+pub(crate) fn many(count: usize, containers: usize) -> String {
     let container = format!("{{\"origin\":\"{}\"}}", "x".repeat(4_000));
     let containers = vec![container; containers].join(",");
     let line = |number| format!("{{\"id\":\"tea-{number}\",\"containers\":[{containers}]}}\n");
@@ -35,7 +36,7 @@ fn many(count: usize, containers: usize) -> String {
 }
 
 /// Fills the server with far more than the windows and buffers of a connection take.
-fn fill(server: &Server, home: &Path) {
+pub(crate) fn fill(server: &Server, home: &Path) {
     let path = file(home, "fill.ndjson", many(60, 60));
     run(&mut server.ask(home, &["create", &path])).exits(0);
 }

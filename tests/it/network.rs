@@ -11,7 +11,9 @@ use crate::support::{
     within,
 };
 
+mod attack;
 mod avahi;
+mod explained;
 mod failures;
 mod filtered;
 mod interfaces;

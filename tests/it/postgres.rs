@@ -8,12 +8,14 @@ use crate::support::{Server, own_name, postgres::Cluster, run, shippy};
 
 mod away;
 mod full;
+mod preflight;
 mod promoted;
 mod proxy;
 mod secrets;
 mod shared;
 mod start;
 mod tls;
+mod upgrade;
 mod writers;
 
 /// A `shippy serve` of the service `name` on the database at `url`, which is set and not typed.

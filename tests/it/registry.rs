@@ -39,6 +39,7 @@ macro_rules! is_kept {
         is_kept!(@each $service, $reason,
             a_server_is_served_through_it_and_leaves_it,
             a_killed_server_is_forgotten_in_time,
+            a_server_measures_whether_it_is_announced,
             a_server_comes_back_after_the_registry_was_away,
             a_server_comes_back_after_the_registry_lost_everything,
             a_registry_that_is_away_at_the_start_is_waited_for,

@@ -14,6 +14,7 @@ use crate::{
 
 mod announced;
 mod certs;
+mod creator;
 mod handshakes;
 mod mismatch;
 mod places;
@@ -23,21 +24,21 @@ mod table;
 mod tokens;
 
 /// Who vouches for the certificates that a test makes.
-struct Authority {
+pub(crate) struct Authority {
     issuer: Issuer<'static, KeyPair>,
     /// The file with its certificate.
-    file: String,
+    pub(crate) file: String,
 }
 
 /// The files of a certificate and its key.
 #[derive(Clone)]
-struct Pair {
-    certificate: String,
-    key: String,
+pub(crate) struct Pair {
+    pub(crate) certificate: String,
+    pub(crate) key: String,
 }
 
 impl Authority {
-    fn new(folder: &Path, name: &str) -> Self {
+    pub(crate) fn new(folder: &Path, name: &str) -> Self {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, name);
@@ -50,7 +51,7 @@ impl Authority {
     }
 
     /// A certificate for a server called `name`, in `folder`.
-    fn server(&self, folder: &Path, name: &str) -> Pair {
+    pub(crate) fn server(&self, folder: &Path, name: &str) -> Pair {
         self.certify(folder, name, |params| {
             params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         })
@@ -63,7 +64,7 @@ impl Authority {
         })
     }
 
-    fn certify(
+    pub(crate) fn certify(
         &self,
         folder: &Path,
         name: &str,
@@ -82,13 +83,13 @@ impl Authority {
 }
 
 impl Pair {
-    fn args(&self) -> [&str; 4] {
+    pub(crate) fn args(&self) -> [&str; 4] {
         ["--tls-cert", &self.certificate, "--tls-key", &self.key]
     }
 }
 
 /// A server with nothing in its register that is announced nowhere.
-fn serve(home: &Path, args: &[&str]) -> Server {
+pub(crate) fn serve(home: &Path, args: &[&str]) -> Server {
     let mut command = shippy(home);
     command.args(["serve", "--store", "memory:", "--registry", "static"]);
     command.args(["--name", &own_name()]).args(args);
@@ -103,7 +104,7 @@ fn list(server: &Server, home: &Path, args: &[&str]) -> Command {
 }
 
 /// Makes a token for `name` as the command does; the token, and its line for the server.
-fn token(home: &Path, name: &str, scope: &str) -> (String, String) {
+pub(crate) fn token(home: &Path, name: &str, scope: &str) -> (String, String) {
     let ran = token_ran(home, &[name, "--scope", scope]);
     let mut lines = ran.stdout.lines().map(str::to_owned);
     (lines.next().unwrap(), lines.next().unwrap())

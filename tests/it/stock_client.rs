@@ -1,8 +1,8 @@
 //! A stock gRPC client in another language, generated from the frozen part of the contract alone, is served as the Go
 //! services served it.
 //!
-//! Run with `cargo test --test it -- --ignored stock_client`. `SHIPPY_TEST_PYTHON` names the Python that has `grpcio`
-//! and `grpcio-tools`; by default it is `python3`.
+//! Run with `cargo test --test it -- --ignored stock_client`. `SHIPPY_TEST_PYTHON` names the Python that has `grpcio`,
+//! `grpcio-tools` and `grpcio-reflection`; by default it is `python3`.
 
 use std::{env, fs, path::Path, process::Command};
 
@@ -14,6 +14,10 @@ const FROZEN: &str = include_str!("stock_client/frozen.proto");
 const CLIENT: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),
     "/tests/it/stock_client/client.py"
+);
+const REFLECTING: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/tests/it/stock_client/reflecting.py"
 );
 const SAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/consignment.json");
 
@@ -27,6 +31,23 @@ fn stock_client_is_served_under_the_first_name() {
 #[ignore = "needs python3 with grpcio and grpcio-tools"]
 fn stock_client_is_served_under_the_later_name() {
     create_and_get("consignment");
+}
+
+#[test]
+#[ignore = "needs python3 with grpcio, grpcio-tools and grpcio-reflection"]
+fn stock_client_learns_the_contract_by_reflection() {
+    let home = folder();
+    let server = Server::start(home.path());
+    let mut client = python();
+    client.env("no_proxy", "*").arg(REFLECTING);
+    let ran = run(client.arg(server.address.to_string())).exits(0);
+    let answers: Value = serde_json::from_str(&ran.stdout).unwrap();
+    let services = answers["services"].as_array().unwrap();
+    let service = "go.micro.srv.consignment.ShippingService";
+    assert!(services.contains(&json!(service)), "{answers:#}");
+    // Called by what it was told alone.
+    assert_eq!(answers["created"]["created"], json!(true), "{answers:#}");
+    assert_eq!(answers["created"]["consignment"]["weight"], json!(550));
 }
 
 /// Creates a consignment, is refused another and gets all, with code generated for the service's name in `package`.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use shippy::store::{
-    Filter, NewConsignment, Scan, Store, StoredConsignment,
+    Filter, NewConsignment, QueueBound, Scan, Store, StoredConsignment,
     memory::MemoryStore,
     postgres::{PostgresStore, PostgresUrl},
     sqlite::SqliteStore,
@@ -99,7 +99,11 @@ impl Subject {
 
     async fn open_database(cluster: &Cluster, name: &str) -> Arc<dyn Store> {
         let url: PostgresUrl = cluster.url("postgres").parse().unwrap();
-        Arc::new(PostgresStore::open(&url, name).await.unwrap())
+        Arc::new(
+            PostgresStore::open(&url, name, QueueBound::default())
+                .await
+                .unwrap(),
+        )
     }
 
     fn open_file(home: &TempDir) -> Arc<dyn Store> {
@@ -126,6 +130,8 @@ fn new(id: impl Into<String>, body: impl Into<Bytes>) -> NewConsignment {
     NewConsignment {
         id: id.into(),
         body: body.into(),
+        created_by: None,
+        request: None,
     }
 }
 

@@ -16,12 +16,13 @@ use rusqlite::Connection;
 use shippy::store::{OpenError, Store as _, sqlite::SqliteStore};
 
 use crate::{
+    cli::file,
     running::run_to_end,
     support::{Ran, Server, eventually, folder, own_name, run, shippy},
 };
 
 /// Everything in `folder`, by name: contents of files, nothing for the rest.
-fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+pub(crate) fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let entries = fs::read_dir(folder).unwrap();
     entries
         .map(|entry| entry.unwrap().path())
@@ -44,8 +45,20 @@ fn refused(home: &Path, texts: &[&str]) -> Ran {
     let ran = ran.exits(1).says(texts);
     assert_eq!(ran.stdout, "", "no ready line");
     assert_eq!(ran.stderr.lines().count(), 1, "one line: {}", ran.stderr);
+    foreseen(&mut serve(home, &home.join("register.db")), texts);
     assert!(contents(home) == before, "changed: {:?}", contents(home));
     ran
+}
+
+/// Fails the test unless `command`, a `shippy serve`, tells with `--check` that it would be refused with `texts`.
+#[track_caller]
+fn foreseen(command: &mut Command, texts: &[&str]) {
+    let ran = run_to_end(command.arg("--check")).exits(1);
+    let failed = ran.stdout.lines().find(|line| line.starts_with("failed"));
+    let failed = failed.unwrap_or_else(|| panic!("{ran:#?}"));
+    for text in texts {
+        assert!(failed.contains(text), "no {text:?} in {ran:#?}");
+    }
 }
 
 /// A register with nothing in it, closed.
@@ -228,7 +241,61 @@ fn a_register_of_a_later_version_is_refused() {
     let before = fs::read(&path).unwrap();
     let ran = run_to_end(&mut serve(home.path(), &path));
     ran.exits(1).says(&says);
+    foreseen(&mut serve(home.path(), &path), &says);
     assert!(fs::read(&path).unwrap() == before);
+}
+
+/// How version 1 made a register.
+pub(crate) const VERSION_1: &str = "
+    PRAGMA journal_mode = wal;
+    CREATE TABLE register (id TEXT NOT NULL) STRICT;
+    CREATE TABLE consignment (
+        sequence INTEGER PRIMARY KEY,
+        id TEXT NOT NULL UNIQUE,
+        created_at INTEGER NOT NULL,
+        body BLOB NOT NULL
+    ) STRICT;
+    INSERT INTO register VALUES ('01a204df-cc18-76b4-89aa-63ade4ea4b19');
+    INSERT INTO consignment VALUES (1, 'tea', 1795356185000000, x'0a03746561');
+    PRAGMA application_id = 0x73687079;
+    PRAGMA user_version = 1;";
+
+#[test]
+fn a_register_of_the_version_before_is_gone_on_with() {
+    let home = folder();
+    let path = home.path().join("register.db");
+    let before = Connection::open(&path).unwrap();
+    before.execute_batch(VERSION_1).unwrap();
+    drop(before);
+    // A copy that is made before an upgrade is one that there is a way back to.
+    let copy = home.path().join("copy.db");
+    let store = format!("sqlite:{}", path.display());
+    let mut backup = shippy(home.path());
+    backup.arg("backup").arg(&copy).args(["--store", &store]);
+    run(&mut backup).exits(0);
+    let version = |path: &Path| {
+        let register = Connection::open(path).unwrap();
+        let version = |row: &rusqlite::Row<'_>| row.get::<_, i64>(0);
+        (register.pragma_query_value(None, "user_version", version)).unwrap()
+    };
+    assert_eq!([version(&path), version(&copy)], [1, 1]);
+    for _ in 0..2 {
+        let server = Server::start(home.path());
+        assert_eq!(server.register, "01a204df-cc18-76b4-89aa-63ade4ea4b19");
+        let both = file(
+            home.path(),
+            "both.ndjson",
+            "{\"id\":\"tea\"}\n{\"id\":\"rum\"}\n",
+        );
+        let ran = run(&mut server.ask(home.path(), &["create", &both])).exits(0);
+        assert_eq!(ran.stdout, "tea\nrum\n");
+        let list = server.ask(home.path(), &["list", "-o", "csv"]);
+        let listed = run(&mut { list }).exits(0).stdout;
+        let first = "1,2026-11-22T14:03:05Z,tea,,0,,,,,,";
+        assert_eq!(listed.lines().nth(1), Some(first));
+        assert_eq!(listed.lines().count(), 3, "{listed}");
+        stops_well(server);
+    }
 }
 
 #[test]
@@ -251,9 +318,10 @@ fn what_is_no_file_is_refused() {
 fn a_folder_that_cannot_be_made_is_named() {
     let home = folder();
     for path in ["/dev/null/register.db", "/dev/null/deep/down/register.db"] {
+        let texts = ["could not use the folder /dev/null", "--store sqlite:PATH"];
         let ran = run_to_end(&mut serve(home.path(), Path::new(path)));
-        ran.exits(1)
-            .says(&["could not use the folder /dev/null", "--store sqlite:PATH"]);
+        ran.exits(1).says(&texts);
+        foreseen(&mut serve(home.path(), Path::new(path)), &texts);
     }
 }
 
@@ -291,6 +359,7 @@ fn refused_without_rights(home: &Path, texts: &[&str]) {
     }
     let ran = run_to_end(&mut command).exits(1).says(texts);
     assert_eq!(ran.stderr.lines().count(), 1, "{}", ran.stderr);
+    foreseen(&mut command, texts);
     assert!(contents(home) == before);
 }
 
@@ -346,4 +415,16 @@ fn a_folder_that_may_not_be_written_is_refused() {
     let before = contents(&kept);
     refused_without_rights(home.path(), &["could not", "--store sqlite:PATH"]);
     assert!(contents(&kept) == before);
+}
+
+#[test]
+fn a_folder_in_which_no_register_can_be_made_is_refused() {
+    let home = open_home();
+    let kept = home.path().join("kept");
+    for file in ["register.db", "register.db.lock"] {
+        fs::remove_file(kept.join(file)).unwrap();
+    }
+    set_mode(&kept, 0o555);
+    refused_without_rights(home.path(), &["could not", "--store sqlite:PATH"]);
+    assert!(contents(&kept).is_empty());
 }

@@ -22,13 +22,20 @@ use tonic::transport::{Channel, Endpoint};
 
 use self::postgres::Cluster;
 
+pub(crate) mod answer;
+pub(crate) mod browser;
+pub(crate) mod chaos;
 pub(crate) mod consul;
 pub(crate) mod dns;
 pub(crate) mod etcd;
 pub(crate) mod host;
 pub(crate) mod http;
+pub(crate) mod http2;
+pub(crate) mod memory;
 pub(crate) mod namespace;
 pub(crate) mod postgres;
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+pub(crate) mod preload;
 
 /// How long a thing that takes milliseconds may take on a machine that is busy.
 pub(crate) const SOON: Duration = Duration::from_secs(60);
@@ -300,6 +307,15 @@ impl Server {
             .args(args)
             .args(["--server", &self.address.to_string()]);
         command
+    }
+
+    /// What the system says of its memory, by the name of a line in `/proc/PID/status` (proc(5)), in KiB.
+    pub(crate) fn memory_kib(&self, name: &str) -> u64 {
+        let status = format!("/proc/{}/status", self.pid().as_raw_nonzero());
+        let status = std::fs::read_to_string(status).unwrap();
+        let line = status.lines().find(|line| line.starts_with(name));
+        line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok())
+            .unwrap()
     }
 
     pub(crate) fn signal(&self, signal: Signal) {

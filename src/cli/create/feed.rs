@@ -11,7 +11,8 @@ use tokio::sync::mpsc;
 
 use super::batch::Batch;
 use crate::{
-    cli::input::{Checked, InputError, Record},
+    consignment::clear_server_fields,
+    formats::read::{Checked, InputError, Record},
     proto::{CHUNK_BYTES, CHUNK_RECORDS, CreateChunk},
 };
 
@@ -96,8 +97,7 @@ impl Chunk {
             mut consignment,
         } = record;
         // The server sets them, and need not be sent those of another register.
-        consignment.created_at = None;
-        consignment.sequence = 0;
+        clear_server_fields(&mut consignment);
         let length = consignment.encoded_len();
         if self.room.capacity() < length {
             self.room = BytesMut::with_capacity(CHUNK_BYTES.max(length));

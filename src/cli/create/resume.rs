@@ -11,9 +11,10 @@ use prost::Message as _;
 
 use super::batch::Batch;
 use crate::{
-    cli::{exit::UsageError, input::Checked},
+    cli::exit::UsageError,
     client::{Client, LOAD_WINDOW},
     consignment::canonical,
+    formats::read::Checked,
     proto::{CHUNK_RECORDS, Consignment, ListRequest},
 };
 
@@ -97,7 +98,7 @@ async fn ask(
 ///
 /// # Errors
 ///
-/// [`UsageError`] when the batch was begun with another input, or [`InputError`](crate::cli::input::InputError).
+/// [`UsageError`] when the batch was begun with another input, or [`InputError`](crate::formats::read::InputError).
 pub(super) fn passed_over(
     input: &Checked,
     batch: Batch,

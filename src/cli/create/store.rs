@@ -12,9 +12,13 @@ use super::{
     batch::Batch,
     feed::{Feed, Outlets, Sent},
     tally::Tally,
-    watch::{Interrupted, Watch},
 };
-use crate::{cli::input::Checked, client::Client, proto::Outcome};
+use crate::{
+    cli::watch::{Interrupted, Watch},
+    client::Client,
+    formats::read::Checked,
+    proto::Outcome,
+};
 
 /// How many chunks are made ready before they can be sent.
 const READY_CHUNKS: usize = 2;
@@ -58,7 +62,7 @@ impl<'a> Storing<'a> {
     ///
     /// # Errors
     ///
-    /// [`ClientError`](crate::client::ClientError), [`InputError`](crate::cli::input::InputError) when the input was
+    /// [`ClientError`](crate::client::ClientError), [`InputError`](crate::formats::read::InputError) when the input was
     /// changed, or that an id cannot be printed. What `tally` counts is stored all the same.
     pub(super) async fn run(
         &mut self,
@@ -77,7 +81,7 @@ impl<'a> Storing<'a> {
         };
         let reading = spawn_blocking(move || feed.run(&Outlets { records, chunks }));
         let progress = &mut self.watch.progress;
-        progress.begin_storing(total, self.tally.passed_over);
+        progress.begin("stored", total, self.tally.passed_over);
         let mut load = client.load(ready);
         loop {
             let Ok(outcomes) = self.watch.during(load.next()).await else {

@@ -8,8 +8,7 @@ use std::{
 use pbjson_types::Timestamp;
 use unicode_width::UnicodeWidthStr as _;
 
-use super::rfc3339;
-use crate::{escape::escape_control, proto::Consignment};
+use crate::{escape::escape_control, formats::write::rfc3339, proto::Consignment};
 
 const COLUMNS: usize = 7;
 const HEADER: [&str; COLUMNS] = [

@@ -1,11 +1,15 @@
+use pbjson_types::Timestamp;
 use proptest::prelude::*;
 use serde_json::ser::CompactFormatter;
 use unicode_width::UnicodeWidthStr as _;
 
 use super::*;
 use crate::{
-    cli::input::Records,
     consignment::{canonical, violations},
+    formats::{
+        read::Records,
+        write::{rfc3339, write_object},
+    },
     proto::Container,
 };
 
@@ -41,12 +45,13 @@ fn tea() -> Consignment {
             nanos: 120_000_000,
         }),
         sequence: 7,
+        created_by: "crane-7".into(),
     }
 }
 
 #[test]
 fn ndjson_is_an_object_a_line() {
-    let line = r#"{"id":"tea-1","description":"Tea","weight":550,"containers":[{"origin":"Manchester, United Kingdom"}],"vessel_id":"vessel001","sequence":"7","created_at":"2026-11-22T14:03:05.120Z"}"#;
+    let line = r#"{"id":"tea-1","description":"Tea","weight":550,"containers":[{"origin":"Manchester, United Kingdom"}],"vessel_id":"vessel001","sequence":"7","created_by":"crane-7","created_at":"2026-11-22T14:03:05.120Z"}"#;
     let expected = format!("{line}\n{{}}\n");
     assert_eq!(
         printed(
@@ -292,9 +297,10 @@ prop_compose! {
         // What RFC 3339 can say: the years 0 to 9999.
         time in prop::option::of((-62_167_219_200..253_402_300_800_i64, 0..1_000_000_000_i32)),
         sequence: u64,
+        created_by in text(),
     ) -> Consignment {
         let created_at = time.map(|(seconds, nanos)| Timestamp { seconds, nanos });
-        Consignment { id, description, weight, containers, vessel_id, created_at, sequence }
+        Consignment { id, description, weight, containers, vessel_id, created_at, sequence, created_by }
     }
 }
 
@@ -333,7 +339,7 @@ proptest! {
         let consignments: Vec<_> = consignments.into_iter().map(odd).collect();
         let mut expected = Vec::new();
         for consignment in consignments.clone() {
-            json::write_object(&mut expected, &mut CompactFormatter, consignment).expect("memory takes all");
+            write_object(&mut expected, &mut CompactFormatter, consignment).expect("memory takes all");
             expected.push(b'\n');
         }
         let expected = String::from_utf8(expected).expect("JSON is text");
@@ -368,12 +374,13 @@ fn csv_has_a_row_for_each_container_and_carries_nothing_out() {
     none.containers.clear();
     none.vessel_id = "-v".into();
     none.id = "@id".into();
+    none.created_by = "@desk".into();
     none.description = "+1".into();
     let text = printed(Format::Csv, None, vec![vec![two], vec![none]]);
-    let expected = "sequence,created_at,id,vessel_id,weight,description,container_id,customer_id,origin,user_id
-7,2026-11-22T14:03:05.120Z,tea-1,vessel001,550,\"a\nb\\u{9b}c\",,,\"Porto, \"\"old\"\"\",
-7,2026-11-22T14:03:05.120Z,tea-1,vessel001,550,\"a\nb\\u{9b}c\",,,'=HYPERLINK(1),
-7,2026-11-22T14:03:05.120Z,'@id,'-v,550,'+1,,,,
+    let expected = "sequence,created_at,id,vessel_id,weight,description,container_id,customer_id,origin,user_id,created_by
+7,2026-11-22T14:03:05.120Z,tea-1,vessel001,550,\"a\nb\\u{9b}c\",,,\"Porto, \"\"old\"\"\",,crane-7
+7,2026-11-22T14:03:05.120Z,tea-1,vessel001,550,\"a\nb\\u{9b}c\",,,'=HYPERLINK(1),,crane-7
+7,2026-11-22T14:03:05.120Z,'@id,'-v,550,'+1,,,,,'@desk
 ";
     assert_eq!(text, expected);
 }

@@ -80,7 +80,8 @@ impl Search {
         }
     }
 
-    async fn ask(&mut self) -> Result<(), RegistryError> {
+    /// Asks once.
+    pub(super) async fn ask(&mut self) -> Result<(), RegistryError> {
         let (path, patience) = match self.index {
             0 => (path(&self.name), ANSWER_TIMEOUT),
             index => {

@@ -6,10 +6,13 @@ use crate::registry::fuzz::{announced, check};
 /// Reads `data` as the value of a key of the service `depot`: what is found there can be announced, and is then found
 /// again.
 pub(crate) fn value(data: &[u8]) {
-    for found in node::decode(data, "depot") {
+    for found in node::decode(data, Some("depot")) {
         check(&found);
         if let Some(expected) = announced(&found) {
-            assert_eq!(node::decode(&node::encode(&found), "depot"), [expected]);
+            assert_eq!(
+                node::decode(&node::encode(&found), Some("depot")),
+                [expected]
+            );
         }
     }
 }

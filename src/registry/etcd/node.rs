@@ -54,9 +54,13 @@ pub(super) fn key(instance: &Instance) -> Vec<u8> {
     format!("{PREFIX}{name}/{name}-{id}").into_bytes()
 }
 
-/// The first key of the service `name`, and the first after all of them.
-pub(super) fn range(name: &str) -> (Vec<u8>, Vec<u8>) {
+/// The first key of the service `name`, or of any, and the first after all of them.
+pub(super) fn range(name: Option<&str>) -> (Vec<u8>, Vec<u8>) {
     // '0' comes after '/'.
+    let Some(name) = name else {
+        let end = format!("{}0", PREFIX.trim_end_matches('/'));
+        return (PREFIX.into(), end.into_bytes());
+    };
     let first = format!("{PREFIX}{name}/").into_bytes();
     (first, format!("{PREFIX}{name}0").into_bytes())
 }
@@ -91,8 +95,8 @@ pub(super) fn encode(instance: &Instance) -> Vec<u8> {
     serde_json::to_vec(&service).expect("text is encoded without fail")
 }
 
-/// The servers of the service `name` in a value: usually one. What is not shippy's, or makes no sense, is passed over.
-pub(super) fn decode(value: &[u8], name: &str) -> Vec<Instance> {
+/// The servers of the service `name`, or of any, in a value: usually one. What is not shippy's, or makes no sense, is passed over.
+pub(super) fn decode(value: &[u8], name: Option<&str>) -> Vec<Instance> {
     let service: Service = match serde_json::from_slice(value) {
         Ok(service) => service,
         Err(error) => {
@@ -100,7 +104,7 @@ pub(super) fn decode(value: &[u8], name: &str) -> Vec<Instance> {
             return Vec::new();
         }
     };
-    if service.name != name {
+    if name.is_some_and(|name| service.name != name) {
         return Vec::new();
     }
     let instances = service.nodes.iter().filter_map(|node| {
@@ -127,30 +131,26 @@ fn instance(service: &Service, node: &Node) -> Option<Instance> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::registry::{Kind, Preference};
 
     fn depot() -> Instance {
         Instance {
-            id: "0198f2b4-7c1e-7d64-9f60-3b1d2a4c5e6f".to_owned(),
             name: "go.micro.srv.consignment".to_owned(),
-            version: "0.1.0".to_owned(),
             addresses: vec![
                 "10.0.0.5:50051".to_owned(),
                 "[2001:db8::5]:50051".to_owned(),
             ],
-            register: "0198f2b4-0000-7000-8000-000000000001".to_owned(),
-            kind: Kind::Shared,
-            tls: false,
-            preference: Preference::default(),
+            ..Instance::depot()
         }
     }
 
     #[test]
     fn what_is_written_is_read() {
         let depot = depot();
-        let read = decode(&encode(&depot), &depot.name);
-        assert_eq!(read, std::slice::from_ref(&depot));
-        assert_eq!(decode(&encode(&depot), "other"), []);
+        for name in [Some(&*depot.name), None] {
+            let read = decode(&encode(&depot), name);
+            assert_eq!(read, std::slice::from_ref(&depot));
+        }
+        assert_eq!(decode(&encode(&depot), Some("other")), []);
     }
 
     #[test]
@@ -181,7 +181,7 @@ mod tests {
 
     #[test]
     fn a_range_holds_the_services_keys_and_no_others() {
-        let (first, end) = range("depot");
+        let (first, end) = range(Some("depot"));
         let is_in = |key: &str| {
             let key = format!("{PREFIX}{key}").into_bytes();
             first <= key && key < end
@@ -205,12 +205,16 @@ mod tests {
         ] {
             let damaged = sound.replacen(from, to, 1);
             assert_ne!(damaged, sound, "{from} is not in {sound}");
-            assert_eq!(decode(damaged.as_bytes(), &depot.name), [], "{damaged}");
+            assert_eq!(
+                decode(damaged.as_bytes(), Some(&depot.name)),
+                [],
+                "{damaged}"
+            );
         }
         let go = br#"{"name":"go.micro.srv.consignment","version":"latest","metadata":null,
             "endpoints":[{"name":"ShippingService.CreateConsignment","request":{"name":"Consignment","type":"Consignment","values":null}}],
             "nodes":[{"id":"go.micro.srv.consignment-1","address":"10.0.0.6:1","metadata":{"protocol":"grpc"}}]}"#;
-        assert_eq!(decode(go, &depot.name), []);
-        assert_eq!(decode(b"\xff\x00", &depot.name), []);
+        assert_eq!(decode(go, Some(&depot.name)), []);
+        assert_eq!(decode(b"\xff\x00", Some(&depot.name)), []);
     }
 }

@@ -9,6 +9,10 @@ use std::{
     time::Duration,
 };
 
+use futures_util::{
+    StreamExt as _,
+    stream::{self, BoxStream},
+};
 use tokio::time::sleep;
 
 use super::{
@@ -25,7 +29,8 @@ const WATCH_AFTER: Duration = Duration::from_millis(100);
 /// A search under way. Dropping it ends it.
 pub(super) struct Search {
     cluster: Arc<Cluster>,
-    name: String,
+    /// The service; all of them without.
+    name: Option<String>,
     /// What is to be told.
     ready: VecDeque<Instance>,
     /// What was told, by its key.
@@ -44,10 +49,11 @@ enum Stage {
 }
 
 impl Search {
-    pub(super) fn new(cluster: Arc<Cluster>, name: &str) -> Self {
+    /// A search for the service `name`, or for each that there is.
+    pub(super) fn new(cluster: Arc<Cluster>, name: Option<&str>) -> Self {
         Self {
             cluster,
-            name: name.to_owned(),
+            name: name.map(str::to_owned),
             ready: VecDeque::new(),
             known: HashMap::new(),
             stage: Stage::Read,
@@ -75,6 +81,20 @@ impl Search {
         }
     }
 
+    /// Whether the keys can be read of a cluster that has its majority, without which nothing is announced.
+    pub(super) async fn check(&self) -> Result<(), RegistryError> {
+        let read = self.range(false).await.map(drop);
+        read.map_err(|failure| self.cluster.error(failure))
+    }
+
+    /// The search as a stream.
+    pub(super) fn into_stream(self) -> BoxStream<'static, Result<Instance, RegistryError>> {
+        stream::unfold(self, |mut search| async move {
+            Some((search.next().await, search))
+        })
+        .boxed()
+    }
+
     async fn advance(&mut self) -> Result<(), Failure> {
         match &mut self.stage {
             Stage::Read => {
@@ -83,7 +103,7 @@ impl Search {
             }
             Stage::Watch => {
                 sleep(WATCH_AFTER).await;
-                let (key, range_end) = node::range(&self.name);
+                let (key, range_end) = node::range(self.name.as_deref());
                 let watch = Watch::start(&self.cluster, &key, &range_end).await?;
                 // What came before it began.
                 self.read().await?;
@@ -109,7 +129,7 @@ impl Search {
         };
         let told = std::mem::take(&mut self.known);
         for pair in answer.kvs {
-            let found = node::decode(&pair.value, &self.name);
+            let found = node::decode(&pair.value, self.name.as_deref());
             if told.get(&pair.key) != Some(&found) {
                 self.ready.extend(found.iter().cloned());
             }
@@ -119,7 +139,7 @@ impl Search {
     }
 
     async fn range(&self, serializable: bool) -> Result<RangeResponse, Failure> {
-        let (key, range_end) = node::range(&self.name);
+        let (key, range_end) = node::range(self.name.as_deref());
         let request = RangeRequest {
             key,
             range_end,
@@ -140,7 +160,7 @@ impl Search {
             self.known.remove(&pair.key);
             return;
         }
-        let found = node::decode(&pair.value, &self.name);
+        let found = node::decode(&pair.value, self.name.as_deref());
         if self.known.get(&pair.key) != Some(&found) {
             self.ready.extend(found.iter().cloned());
             self.known.insert(pair.key.clone(), found);

@@ -1,13 +1,18 @@
 //! Announcing (RFC 6762 §8.3) and saying goodbye (§10.1).
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use mdns_sd::{DaemonEvent, IfKind, IfPredicate, Receiver, ServiceInfo};
-use tokio::time::timeout;
+use tokio::{
+    sync::Mutex,
+    task::JoinHandle,
+    time::{sleep, timeout},
+};
 
 use super::{
     SERVICE_TYPE,
     daemon::{self, Daemon, PATIENCE},
+    interfaces::Reach,
     offer::Offer,
     search::Search,
     txt::Record,
@@ -17,10 +22,13 @@ use crate::registry::RegistryError;
 /// How long an announcement may take until it can be found; without probing it takes a few milliseconds.
 const CONFIRM_DEADLINE: Duration = Duration::from_secs(2);
 
+/// How long to wait before a responder that could not be started again is tried again.
+const AGAIN_AFTER: Duration = Duration::from_secs(1);
+
 /// A server's announcement. Dropping it says goodbye without waiting; [`withdraw`](Self::withdraw) is the proper way.
 pub(super) struct Announcement {
-    daemon: Daemon,
-    fullname: String,
+    responder: Arc<Mutex<Responder>>,
+    renewing: JoinHandle<()>,
 }
 
 impl Announcement {
@@ -31,31 +39,97 @@ impl Announcement {
         port: u16,
     ) -> Result<(Self, Receiver<DaemonEvent>), RegistryError> {
         let service = service(offer, record)?;
-        let fullname = service.get_fullname().to_owned();
-        let daemon = Daemon::start(port, offer.reach)?;
-        // Before the registration, whose event is lost otherwise.
-        let events = daemon.handle().monitor().map_err(daemon::failed)?;
-        daemon.handle().register(service).map_err(daemon::failed)?;
-        Ok((Self { daemon, fullname }, events))
+        let (daemon, events) = respond(&service, port, offer.reach)?;
+        let responder = Arc::new(Mutex::new(Responder {
+            service,
+            port,
+            reach: offer.reach,
+            daemon: Some(daemon),
+        }));
+        let renewing = tokio::spawn(renew(Arc::clone(&responder)));
+        let announcement = Self {
+            responder,
+            renewing,
+        };
+        Ok((announcement, events))
     }
 
     /// Says goodbye and returns when it has been sent.
-    pub(super) async fn withdraw(self) -> Result<(), RegistryError> {
+    pub(super) async fn withdraw(mut self) -> Result<(), RegistryError> {
+        self.renewing.abort();
+        // It lets the responder go.
+        let _ = (&mut self.renewing).await;
+        let mut responder = self.responder.lock().await;
+        let Some(daemon) = responder.daemon.take() else {
+            return Ok(());
+        };
         let late = |_| RegistryError::Mdns(format!("the goodbye was not sent within {PATIENCE:?}"));
-        let goodbye = self
-            .daemon
-            .handle()
-            .unregister(&self.fullname)
-            .map_err(daemon::failed)?;
+        let name = responder.service.get_fullname();
+        let goodbye = daemon.handle().unregister(name).map_err(daemon::failed)?;
         let said = timeout(PATIENCE, goodbye.recv_async())
             .await
             .map_err(late)?;
-        tracing::debug!(?said, name = self.fullname, "withdrawn");
-        let end = self.daemon.handle().shutdown().map_err(daemon::failed)?;
-        // The thread answers or is gone: it has ended either way.
-        let _ended = timeout(PATIENCE, end.recv_async()).await.map_err(late)?;
-        Ok(())
+        tracing::debug!(?said, name, "withdrawn");
+        daemon.end().await
     }
+}
+
+impl Drop for Announcement {
+    fn drop(&mut self) {
+        self.renewing.abort();
+    }
+}
+
+/// What answers for a server.
+struct Responder {
+    service: ServiceInfo,
+    port: u16,
+    reach: Reach,
+    /// `None` when it could not be started again.
+    daemon: Option<Daemon>,
+}
+
+/// Puts another daemon in the place of one that remembers too much, again and again. Without an end.
+async fn renew(responder: Arc<Mutex<Responder>>) {
+    let mut is_said = false;
+    loop {
+        let flooded = (responder.lock().await.daemon.as_ref()).map(Daemon::flooded);
+        match flooded {
+            Some(flooded) => flooded.await,
+            None => sleep(AGAIN_AFTER).await,
+        }
+        if !is_said {
+            tracing::warn!(
+                "more is said by multicast DNS than any network has to say: what was heard is forgotten, again and again"
+            );
+            is_said = true;
+        }
+        let mut responder = responder.lock().await;
+        // Its goodbye has to come before the announcement that follows.
+        if let Some(daemon) = responder.daemon.take()
+            && let Err(error) = daemon.end().await
+        {
+            tracing::debug!(%error, "a responder is replaced that has not ended");
+        }
+        match respond(&responder.service, responder.port, responder.reach) {
+            Ok((daemon, _)) => responder.daemon = Some(daemon),
+            Err(error) => tracing::debug!(%error, "could not announce again"),
+        }
+    }
+}
+
+/// Starts to announce `service` and to answer for it; the events tell how that goes on.
+fn respond(
+    service: &ServiceInfo,
+    port: u16,
+    reach: Reach,
+) -> Result<(Daemon, Receiver<DaemonEvent>), RegistryError> {
+    let daemon = Daemon::start(port, reach)?;
+    // Before the registration, whose event is lost otherwise.
+    let events = daemon.handle().monitor().map_err(daemon::failed)?;
+    let register = daemon.handle().register(service.clone());
+    register.map_err(daemon::failed)?;
+    Ok((daemon, events))
 }
 
 /// Waits until `search` finds the instance `id`, which is what an announcement is for.

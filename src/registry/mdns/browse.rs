@@ -2,6 +2,7 @@
 
 use std::{collections::HashMap, net::IpAddr};
 
+use futures_util::future::BoxFuture;
 use mdns_sd::{HostnameResolutionEvent, Receiver, ResolvedService, ScopedIp, ServiceEvent};
 
 use super::{
@@ -20,6 +21,7 @@ const HOSTS_MAX: usize = 32;
 pub(super) struct Browse {
     daemon: Daemon,
     events: Receiver<ServiceEvent>,
+    flooded: BoxFuture<'static, ()>,
     /// The hosts whose addresses were asked for; the questions end when the receiver is dropped.
     hosts: HashMap<String, Receiver<HostnameResolutionEvent>>,
 }
@@ -33,18 +35,24 @@ impl Browse {
             .browse(SERVICE_TYPE)
             .map_err(daemon::failed)?;
         Ok(Self {
+            flooded: daemon.flooded(),
             daemon,
             events,
             hosts: HashMap::new(),
         })
     }
 
-    /// The next instance that is resolved, again when its records change; `None` when the browse has failed.
+    /// The next instance that is resolved, again when its records change; `None` when the browse has failed, or
+    /// remembers too much.
     ///
     /// Losing the future loses nothing.
     pub(super) async fn next(&mut self) -> Option<Sighting> {
         loop {
-            if let ServiceEvent::ServiceResolved(service) = self.events.recv_async().await.ok()? {
+            let event = tokio::select! {
+                event = self.events.recv_async() => event.ok()?,
+                () = &mut self.flooded => return None,
+            };
+            if let ServiceEvent::ServiceResolved(service) = event {
                 if !service.get_addresses().iter().any(is_global) {
                     self.ask_for_addresses(service.get_hostname());
                 }

@@ -2,13 +2,22 @@
 
 use std::time::Duration;
 
-use mdns_sd::{IfKind, IfPredicate, ServiceDaemon};
+use futures_util::future::{BoxFuture, FutureExt as _};
+use mdns_sd::{IfKind, IfPredicate, Metrics, ServiceDaemon};
+use tokio::time::{sleep, timeout};
 
 use super::interfaces::Reach;
 use crate::registry::RegistryError;
 
 /// How long the thread may take over what it was told to do; it takes less than a millisecond when it is not stuck.
 pub(super) const PATIENCE: Duration = Duration::from_millis(500);
+
+/// How often to see how much a daemon remembers: what a flood brings in that time is the most that it may cost.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// Most records and times to look at them that a daemon may remember. It keeps for as long as they say whatever comes
+/// without a PTR record, asked for or not (`is_for_us` in its `handle_response`), and has no limit. Three records and eight
+/// times make an instance, so this is a network with more than a thousand.
+const REMEMBERED_MAX: i64 = 16_384;
 
 /// A running daemon, which is told to end when this is dropped.
 pub(super) struct Daemon(ServiceDaemon);
@@ -34,6 +43,50 @@ impl Daemon {
     pub(super) fn handle(&self) -> &ServiceDaemon {
         &self.0
     }
+
+    /// Ends when it remembers more than there is on any network, so that another is to take its place. Seeing that waits for
+    /// as long as the thread has other things to do.
+    pub(super) fn flooded(&self) -> BoxFuture<'static, ()> {
+        let handle = self.0.clone();
+        let flooded = async move {
+            loop {
+                sleep(LOOK_EVERY).await;
+                let Ok(asked) = handle.get_metrics() else {
+                    continue;
+                };
+                if asked
+                    .recv_async()
+                    .await
+                    .is_ok_and(|metrics| remembered(&metrics) > REMEMBERED_MAX)
+                {
+                    return;
+                }
+            }
+        };
+        flooded.boxed()
+    }
+
+    /// Tells it to end, and waits until it has said goodbye for what it announced and is gone.
+    ///
+    /// # Errors
+    ///
+    /// [`RegistryError::Mdns`] when that takes too long; it ends as soon as it comes to it.
+    pub(super) async fn end(self) -> Result<(), RegistryError> {
+        let late =
+            |_| RegistryError::Mdns(format!("the responder did not end within {PATIENCE:?}"));
+        let ended = self.0.shutdown().map_err(failed)?;
+        // It answers or is gone: it has ended either way.
+        timeout(PATIENCE, ended.recv_async())
+            .await
+            .map_err(late)
+            .map(drop)
+    }
+}
+
+fn remembered(metrics: &Metrics) -> i64 {
+    let kept = |name: &str| name.starts_with("cached-") || name == "timer";
+    let counts = metrics.iter().filter(|(name, _)| kept(name));
+    counts.map(|(_, count)| count).sum()
 }
 
 impl Drop for Daemon {

@@ -15,8 +15,8 @@ use crate::registry::{Instance, Preference};
 
 /// Most instances remembered in one search: far more than a network has, and what a flood of lies may cost.
 const INSTANCES_MAX: usize = 256;
-/// When that many are remembered, those not heard for so long make room: they have been asked at least twice since,
-/// for the longest pause between two questions is a minute.
+/// When that many are remembered, those not heard for so long make room, or else any one: they have been asked at least
+/// twice since, for the longest pause between two questions is a minute.
 const FORGET_AFTER: Duration = Duration::from_secs(180);
 
 /// One announcement, as it was heard once.
@@ -48,10 +48,11 @@ impl Sighting {
     }
 }
 
-/// The instances of one service that a search has come by.
+/// The instances that a search has come by.
 #[derive(Debug)]
 pub(super) struct Found {
-    name: String,
+    /// Of this service alone.
+    name: Option<String>,
     known: HashMap<String, Known>,
 }
 
@@ -65,7 +66,15 @@ struct Known {
 impl Found {
     pub(super) fn new(name: &str) -> Self {
         Self {
-            name: name.to_owned(),
+            name: Some(name.to_owned()),
+            ..Self::of_all()
+        }
+    }
+
+    /// Of every service.
+    pub(super) fn of_all() -> Self {
+        Self {
+            name: None,
             known: HashMap::new(),
         }
     }
@@ -73,11 +82,7 @@ impl Found {
     /// Notes `sighting`, heard by way of `links`. The instance, when it is new or has more addresses than it had.
     pub(super) fn note(&mut self, sighting: &Sighting, links: &[Link]) -> Option<Instance> {
         let record = &sighting.record;
-        if record.service != self.name {
-            return None;
-        }
-        if !self.known.contains_key(&record.id) && !self.has_room() {
-            tracing::trace!(id = record.id, "too many instances: another one is ignored");
+        if (self.name.as_ref()).is_some_and(|name| record.service != *name) {
             return None;
         }
         let mut fresh = Candidates::default();
@@ -96,6 +101,9 @@ impl Found {
                 "an instance without an address that can be used is ignored"
             );
             return None;
+        }
+        if !self.known.contains_key(&record.id) {
+            self.make_room();
         }
         let known = self
             .known
@@ -119,13 +127,18 @@ impl Found {
         grew.then(|| known.instance())
     }
 
-    /// Makes room for one more instance, if it can.
-    fn has_room(&mut self) -> bool {
+    /// Makes room for one more instance. Were it turned away, whoever speaks first could keep all others from being found.
+    fn make_room(&mut self) {
         if self.known.len() >= INSTANCES_MAX {
             self.known
                 .retain(|_, known| known.heard.elapsed() < FORGET_AFTER);
         }
-        self.known.len() < INSTANCES_MAX
+        if self.known.len() >= INSTANCES_MAX
+            && let Some(any) = self.known.keys().next().cloned()
+        {
+            tracing::trace!(id = any, "too many instances: one is forgotten");
+            self.known.remove(&any);
+        }
     }
 }
 
@@ -203,6 +216,8 @@ mod tests {
             Found::new("S").note(&sighting("one", "10.0.0.5", LAN), &links()),
             None
         );
+        let all = Found::of_all().note(&sighting("one", "10.0.0.5", LAN), &links());
+        assert_eq!(all.unwrap().name, "s");
     }
 
     #[test]
@@ -249,13 +264,12 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_is_remembered_in_part_only() {
+    fn a_flood_is_remembered_in_part_only_and_hides_nobody() {
         let mut found = Found::new("s");
-        let yielded = (0..1_000).filter(|id| {
-            found
-                .note(&sighting(&id.to_string(), "10.0.0.5", LAN), &links())
-                .is_some()
-        });
-        assert_eq!(yielded.count(), INSTANCES_MAX);
+        for id in 0..1_000 {
+            let one = sighting(&id.to_string(), "10.0.0.5", LAN);
+            assert!(found.note(&one, &links()).is_some(), "{id}");
+        }
+        assert_eq!(found.known.len(), INSTANCES_MAX);
     }
 }

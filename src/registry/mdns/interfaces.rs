@@ -55,6 +55,11 @@ impl Link {
         candidates.first().copied()
     }
 
+    /// All of its addresses.
+    pub(super) fn ips(&self) -> impl Iterator<Item = IpAddr> {
+        self.addresses.iter().map(IfAddr::ip)
+    }
+
     /// Whether `ip` is one of its addresses.
     pub(super) fn holds(&self, ip: IpAddr) -> bool {
         self.addresses.iter().any(|address| address.ip() == ip)

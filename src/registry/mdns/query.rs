@@ -15,8 +15,8 @@ use tokio::{io::ReadBuf, net::UdpSocket};
 use super::{found::Sighting, interfaces::Link, message};
 
 /// The group of multicast DNS (RFC 6762 §3).
-const GROUP_V4: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 251);
-const GROUP_V6: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0xfb);
+pub(super) const GROUP_V4: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 251);
+pub(super) const GROUP_V6: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0xfb);
 /// The time to live of everything that multicast DNS sends (RFC 6762 §11).
 const HOPS: u32 = 255;
 /// The room for a message. A legal one is shorter, 9,000 bytes being the limit with its headers (RFC 6762 §17): what
@@ -35,9 +35,10 @@ pub(super) struct Query {
     sockets: Vec<Socket>,
 }
 
+/// A socket to ask from.
 #[derive(Debug)]
-struct Socket {
-    udp: UdpSocket,
+pub(super) struct Socket {
+    pub(super) udp: UdpSocket,
     /// The address that it is bound to, whereby it hears what is sent to that address alone.
     from: IpAddr,
     /// The interface that it asks on.
@@ -66,7 +67,7 @@ impl Query {
                 return 0;
             }
         };
-        let sent = self.sockets.iter().filter(|socket| socket.send(&question));
+        let sent = (self.sockets.iter()).filter(|socket| socket.send(&question).is_ok());
         sent.count()
     }
 
@@ -147,7 +148,7 @@ impl Socket {
     ///
     /// It is bound to that address: one of loopback then hears nothing from the network, which is what makes "heard on
     /// loopback" true, and no datagram for the group reaches it.
-    fn open(from: IpAddr, link: u32, port: u16) -> io::Result<Self> {
+    pub(super) fn open(from: IpAddr, link: u32, port: u16) -> io::Result<Self> {
         let (local, group) = match from {
             IpAddr::V4(_) => (SocketAddr::new(from, 0), SocketAddr::from((GROUP_V4, port))),
             IpAddr::V6(ip) => (
@@ -179,15 +180,10 @@ impl Socket {
         })
     }
 
-    /// Sends `question` to the group; false when the interface does not carry it.
-    fn send(&self, question: &[u8]) -> bool {
+    /// Sends `question` to the group; an error when the interface does not carry it.
+    pub(super) fn send(&self, question: &[u8]) -> io::Result<usize> {
         // Past tokio: it would first wait to be told that the fresh socket can be written to.
-        match SockRef::from(&self.udp).send_to(question, &self.group.into()) {
-            Ok(_) => true,
-            Err(error) => {
-                tracing::debug!(from = %self.from, %error, "could not ask");
-                false
-            }
-        }
+        let sent = SockRef::from(&self.udp).send_to(question, &self.group.into());
+        sent.inspect_err(|error| tracing::debug!(from = %self.from, %error, "could not ask"))
     }
 }

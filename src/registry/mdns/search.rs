@@ -81,6 +81,14 @@ impl Search {
         }
     }
 
+    /// The same for every service.
+    pub(super) fn for_all(port: u16, reach: Reach) -> Self {
+        Self {
+            found: Found::of_all(),
+            ..Self::new("", port, reach)
+        }
+    }
+
     /// The same search without the browse.
     pub(super) fn by_query_alone(self) -> Self {
         Self {

@@ -158,18 +158,13 @@ fn is_service(value: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::registry::Preference;
 
     fn instance() -> Instance {
         Instance {
-            id: "0198f2b4-7c1e-7d64-9f60-3b1d2a4c5e6f".to_owned(),
             name: "go.micro.srv.consignment".to_owned(),
-            version: "0.1.0".to_owned(),
             addresses: vec!["127.0.0.1:50051".to_owned()],
-            register: "0198f2b4-0000-7000-8000-000000000001".to_owned(),
-            kind: Kind::Shared,
             tls: true,
-            preference: Preference::default(),
+            ..Instance::depot()
         }
     }
 

@@ -3,6 +3,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
@@ -35,16 +36,17 @@ const SETTINGS: [&str; 5] = [
 const LOCK: &str = "SELECT last_sequence FROM shippy_register WHERE number = $1 FOR UPDATE";
 /// The sum keeps the primary key out: as long as there is little, reading all of the register by it looks as cheap as
 /// looking the ids up, and stays the plan.
-const FIND: &str = "SELECT id, sequence, created_at, body FROM shippy_consignment
+const FIND: &str = "SELECT id, sequence, created_at, body, created_by FROM shippy_consignment
      WHERE id = ANY($2::TEXT[]) AND register + 0 = $1";
 /// Inserts what is not there, numbered after the counter in the order of the places, and moves the counter; what was
 /// inserted. Whether an id is there is asked for each by itself, never by reading all that there are beside them.
 const STORE: &str = "WITH stored AS (
-        INSERT INTO shippy_consignment (register, sequence, id, created_at, body, terms)
+        INSERT INTO shippy_consignment
+            (register, sequence, id, created_at, body, terms, created_by)
         SELECT $1::BIGINT, counter.last_sequence + row_number() OVER (ORDER BY new.place),
-            new.id, $2::BIGINT, new.body, new.terms::BIGINT[]
-        FROM unnest($3::BIGINT[], $4::TEXT[], $5::BYTEA[], $6::TEXT[])
-                AS new (place, id, body, terms)
+            new.id, $2::BIGINT, new.body, new.terms::BIGINT[], new.created_by
+        FROM unnest($3::BIGINT[], $4::TEXT[], $5::BYTEA[], $6::TEXT[], $7::TEXT[])
+                AS new (place, id, body, terms, created_by)
             JOIN shippy_register AS counter ON counter.number = $1
         WHERE (SELECT known.sequence FROM shippy_consignment AS known
             WHERE known.id = new.id AND known.register + 0 = $1) IS NULL
@@ -197,6 +199,7 @@ impl Committer {
             let receipt = Receipt {
                 sequence: schema::sequence(row.try_get(1)?)?,
                 created_at: row.try_get(2)?,
+                created_by: row.try_get::<_, Option<&str>>(4)?.map(Arc::from),
             };
             let body = row.try_get::<_, &[u8]>(3)?.to_vec();
             known.insert(
@@ -211,6 +214,7 @@ impl Committer {
             let receipt = Receipt {
                 sequence: schema::sequence(row.try_get(1)?)?,
                 created_at: rows.created_at,
+                created_by: rows.creators.get(row.try_get::<_, &str>(0)?).cloned(),
             };
             last = last.max(receipt.sequence);
             known.insert(
@@ -254,6 +258,9 @@ struct Rows<'g> {
     ids: Vec<&'g str>,
     bodies: Vec<&'g [u8]>,
     terms: Vec<String>,
+    created_by: Vec<Option<&'g str>>,
+    /// By id, where there is one.
+    creators: HashMap<&'g str, Arc<str>>,
 }
 
 impl<'g> Rows<'g> {
@@ -270,12 +277,16 @@ impl<'g> Rows<'g> {
                 rows.ids.push(&new.id);
                 rows.bodies.push(&new.body);
                 rows.terms.push(terms::of_body(register, &new.body));
+                rows.created_by.push(new.created_by.as_deref());
+                if let Some(name) = &new.created_by {
+                    rows.creators.insert(&new.id, Arc::clone(name));
+                }
             }
         }
         rows
     }
 
-    fn parameters<'r>(&'r self, register: &'r i64) -> [&'r (dyn ToSql + Sync); 6] {
+    fn parameters<'r>(&'r self, register: &'r i64) -> [&'r (dyn ToSql + Sync); 7] {
         [
             register,
             &self.created_at,
@@ -283,6 +294,7 @@ impl<'g> Rows<'g> {
             &self.ids,
             &self.bodies,
             &self.terms,
+            &self.created_by,
         ]
     }
 }
@@ -299,7 +311,7 @@ impl<'g> Told<'g, '_> {
     fn outcome(&mut self, new: &'g NewConsignment) -> Result<Outcome, Failure> {
         let missing = || Failure::Damaged(format!("{} is neither stored nor there", new.id));
         let Known { receipt, body } = self.known.get(&new.id).ok_or_else(missing)?;
-        let (receipt, body) = (*receipt, body.as_deref());
+        let (receipt, body) = (receipt.clone(), body.as_deref());
         let first = self.seen.get(&*new.id).copied();
         if first.is_none() {
             self.seen.insert(&new.id, &new.body);

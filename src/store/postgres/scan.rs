@@ -11,7 +11,7 @@ use super::{
     schema::{self, Found},
     terms,
 };
-use crate::store::{PAGE_BYTES, PAGE_RECORDS, PAGE_SEARCHED, Page, PageBuilder, Receipt, Scan};
+use crate::store::{PAGE_BYTES, PAGE_RECORDS, PAGE_SEARCHED, Page, PageBuilder, Record, Scan};
 
 /// How many sequence numbers the database searches for one page by its indexes, so that a statement never takes long,
 /// also where few records are found and the register is large.
@@ -65,16 +65,17 @@ impl Scanned<'_> {
             if !page.has_room() {
                 return Ok(page.finish());
             }
-            let receipt = Receipt {
+            let record = Record {
                 sequence: schema::sequence(row.try_get(0)?)?,
                 created_at: row.try_get(1)?,
+                created_by: row.try_get::<_, Option<_>>(3)?.unwrap_or_default(),
+                body: row.try_get(2)?,
             };
-            let body: &[u8] = row.try_get(2)?;
-            page.offer(receipt, body)
+            page.offer(record)
                 .map_err(|error| Failure::Damaged(error.to_string()))?;
             bytes_before_last = bytes;
-            bytes += body.len();
-            last = receipt.sequence;
+            bytes += record.body.len();
+            last = record.sequence;
         }
         if rows.len() == conditions.limit || bytes_before_last >= PAGE_BYTES {
             // There may be more in this part.
@@ -207,12 +208,12 @@ impl Conditions {
             add("created_at <", "$#::BIGINT");
         }
         format!(
-            "SELECT sequence, created_at, body FROM (
-                SELECT sequence, created_at, body, coalesce(sum(octet_length(body)) OVER (
+            "SELECT sequence, created_at, body, created_by FROM (
+                SELECT sequence, created_at, body, created_by, coalesce(sum(octet_length(body)) OVER (
                     ORDER BY sequence {order} ROWS BETWEEN UNBOUNDED PRECEDING AND 2 PRECEDING
                 ), 0) AS bytes_before
                 FROM (
-                    SELECT sequence, created_at, body FROM shippy_consignment
+                    SELECT sequence, created_at, body, created_by FROM shippy_consignment
                     WHERE {conditions} ORDER BY sequence {order} LIMIT $4
                 ) AS limited
             ) AS summed WHERE bytes_before < {PAGE_BYTES} ORDER BY sequence {order}"

@@ -11,7 +11,7 @@ use super::{
 use crate::consignment;
 
 /// The version of the tables below.
-const SCHEMA_VERSION: i64 = 1;
+pub(super) const SCHEMA_VERSION: i64 = 2;
 /// How long a statement of a start may take: making the tables waits for another server that does so, too.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(20);
 /// How often is begun again when others start at the same time: each time one of them gets through.
@@ -37,9 +37,16 @@ const TABLES: &str = "
         created_at BIGINT NOT NULL,
         body BYTEA NOT NULL,
         terms BIGINT[] NOT NULL,
+        created_by TEXT,
         PRIMARY KEY (register, sequence),
         UNIQUE (id, register)
     );";
+/// Makes the tables of version 1 those of version 2, beside servers that know version 1 and go on: they name the columns
+/// that they write and read. Whoever writes or reads waits until the lock is had and let go of, so it is waited for only
+/// briefly at a time, as somebody may be copying the table.
+const FROM_VERSION_1: &str = "
+    SET LOCAL lock_timeout = '300ms';
+    ALTER TABLE shippy_consignment ADD COLUMN IF NOT EXISTS created_by TEXT;";
 /// What only PostgreSQL itself has. A row grows with the others in time, so that a range of times is one of blocks.
 const INDEXES: &str = "
     CREATE INDEX shippy_consignment_terms ON shippy_consignment USING gin (terms);
@@ -79,10 +86,7 @@ impl<F: Into<Failure>> From<F> for Unusable {
 
 /// Makes the tables where there are none, and finds the register of the service `name` in them, or makes it.
 pub(super) async fn prepare(client: &Client, name: &str) -> Result<Found, Unusable> {
-    let version = within(STATEMENT_TIMEOUT, client.query_one("SELECT version()", &[]));
-    let version: String = version.await?.try_get(0)?;
-    // The others that speak its protocol say so of themselves, YugabyteDB by a "-YB-" behind its number.
-    let is_postgres = version.starts_with("PostgreSQL") && !version.contains("-YB-");
+    let is_postgres = is_postgres(client).await?;
     let mut tries = 0;
     loop {
         let result = try_prepare(client, name, is_postgres).await;
@@ -94,6 +98,20 @@ pub(super) async fn prepare(client: &Client, name: &str) -> Result<Found, Unusab
             result => return result,
         }
     }
+}
+
+pub(super) async fn is_postgres(client: &Client) -> Result<bool, Failure> {
+    let version = within(STATEMENT_TIMEOUT, client.query_one("SELECT version()", &[]));
+    let version: String = version.await?.try_get(0)?;
+    // The others that speak its protocol say so of themselves, YugabyteDB by a "-YB-" behind its number.
+    Ok(version.starts_with("PostgreSQL") && !version.contains("-YB-"))
+}
+
+/// Whether its user may make tables where they would be made.
+pub(super) async fn may_make_tables(client: &Client) -> Result<bool, Failure> {
+    let select = "SELECT coalesce(has_schema_privilege(current_schema(), 'CREATE'), false)";
+    let row = within(STATEMENT_TIMEOUT, client.query_one(select, &[])).await?;
+    Ok(row.try_get(0)?)
 }
 
 /// Whether another server did the same at the same time. What `CREATE` did not see a moment before shows as a
@@ -108,10 +126,11 @@ fn is_race(failure: &Failure) -> bool {
 async fn try_prepare(client: &Client, name: &str, is_postgres: bool) -> Result<Found, Unusable> {
     match version(client).await? {
         Some(SCHEMA_VERSION) => {}
-        Some(found) => {
+        Some(found) if found > SCHEMA_VERSION => {
             let known = SCHEMA_VERSION;
             return Err(Unusable::Newer { found, known });
         }
+        Some(_) => change(client, FROM_VERSION_1).await?,
         None => make(client, is_postgres).await?,
     }
     let has_indexes = is_postgres && has_indexes(client).await?;
@@ -136,7 +155,7 @@ async fn try_prepare(client: &Client, name: &str, is_postgres: bool) -> Result<F
 }
 
 /// The version of the tables; `None` when there are none.
-async fn version(client: &Client) -> Result<Option<i64>, Failure> {
+pub(super) async fn version(client: &Client) -> Result<Option<i64>, Failure> {
     let select = client.query_opt("SELECT max(version) FROM shippy_schema", &[]);
     match within(STATEMENT_TIMEOUT, select).await {
         Ok(row) => Ok(row.map(|row| row.try_get(0)).transpose()?),
@@ -145,20 +164,23 @@ async fn version(client: &Client) -> Result<Option<i64>, Failure> {
     }
 }
 
-/// All or nothing.
 async fn make(client: &Client, is_postgres: bool) -> Result<(), Failure> {
     let bytewise = if is_postgres { "COLLATE \"C\"" } else { "" };
     let tables = TABLES.replace("{bytewise}", bytewise);
     let indexes = if is_postgres { INDEXES } else { "" };
-    let all = format!(
-        "BEGIN; {tables} {indexes} INSERT INTO shippy_schema VALUES ({SCHEMA_VERSION}); COMMIT"
-    );
-    let made = within(STATEMENT_TIMEOUT, client.batch_execute(&all)).await;
-    if made.is_err() {
+    change(client, &format!("{tables} {indexes}")).await
+}
+
+/// Brings the tables to the newest version, all or nothing.
+async fn change(client: &Client, statements: &str) -> Result<(), Failure> {
+    let all =
+        format!("BEGIN; {statements} INSERT INTO shippy_schema VALUES ({SCHEMA_VERSION}); COMMIT");
+    let changed = within(STATEMENT_TIMEOUT, client.batch_execute(&all)).await;
+    if changed.is_err() {
         // What it says to that does not matter: where the connection broke there is nothing to take back.
         let _ = within(STATEMENT_TIMEOUT, client.batch_execute("ROLLBACK")).await;
     }
-    made
+    changed
 }
 
 /// Whoever runs the database may have taken the index away, to write faster.
@@ -168,7 +190,10 @@ async fn has_indexes(client: &Client) -> Result<bool, Failure> {
     Ok(row.try_get(0)?)
 }
 
-async fn find(client: &Client, name: &str) -> Result<Option<(i64, String, u64)>, Failure> {
+pub(super) async fn find(
+    client: &Client,
+    name: &str,
+) -> Result<Option<(i64, String, u64)>, Failure> {
     let select = "SELECT number, id, last_sequence FROM shippy_register WHERE name = $1";
     let row = within(STATEMENT_TIMEOUT, client.query_opt(select, &[&name])).await?;
     row.map(|row| Ok((row.try_get(0)?, row.try_get(1)?, sequence(row.try_get(2)?)?)))

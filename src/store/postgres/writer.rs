@@ -17,7 +17,8 @@ use super::{
     schema::Found,
 };
 use crate::store::{
-    StoreError,
+    StoreError, log,
+    meters::Meters,
     queue::{Append, GROUP_ROWS, Task},
     replies::{self, Recipient},
 };
@@ -41,6 +42,7 @@ pub(super) struct Writer {
     pub(super) newest: Newest,
     pub(super) found: Found,
     pub(super) tasks: mpsc::UnboundedReceiver<Task>,
+    pub(super) meters: Meters,
 }
 
 /// What a writer is at.
@@ -140,8 +142,14 @@ impl Work {
 
     /// Commits the group, or asks the database whether it is back where there is none, and answers whom it can.
     async fn serve(&mut self) {
+        let (begun, records) = (Instant::now(), self.rows);
         match self.commit().await {
             Ok((outcomes, last)) => {
+                if records > 0 {
+                    let took = begun.elapsed();
+                    self.writer.meters.committed(records, took);
+                    log::committed(&self.group, &outcomes, took);
+                }
                 self.silences = 0;
                 self.writer.health.answers(Asker::Writer);
                 // It can be read by now, and whoever follows may do so.
@@ -178,7 +186,10 @@ impl Work {
             Meaning::Again | Meaning::Away => {
                 self.silences += 1;
                 let reason = failure.reason();
-                tracing::debug!("a commit is tried again: {reason}");
+                tracing::debug!(
+                    requests = log::requests(&self.group),
+                    "a commit is tried again: {reason}"
+                );
                 // A connection that broke is no news when the next one holds.
                 if self.silences > 1 && meaning == Meaning::Away {
                     self.writer.health.is_silent(Asker::Writer, reason);
@@ -195,6 +206,7 @@ impl Work {
                     self.silences = 0;
                 }
                 let error = StoreError::from(failure);
+                log::failed(&self.group, &error);
                 let all = self.leave();
                 replies::deliver(all.map(|recipient| (recipient, Err(error.clone()))));
             }
@@ -211,6 +223,7 @@ impl Work {
         if self.group.is_empty() {
             self.tried.clear();
         }
+        log::failed(&old, error);
         let told = |append: Append| (append.recipient, Err(error.clone()));
         replies::deliver(old.into_iter().map(told));
     }

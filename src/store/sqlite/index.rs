@@ -14,7 +14,10 @@ use std::{
 
 use tokio::sync::watch;
 
-pub(super) use self::file::{Lookup, corrupt};
+pub(super) use self::{
+    check::IndexCheck,
+    file::{Lookup, corrupt},
+};
 use self::{
     file::may_pass,
     follow::Follower,
@@ -22,6 +25,7 @@ use self::{
 };
 use crate::store::{Cause, Filter};
 
+mod check;
 mod file;
 mod follow;
 mod segment;
@@ -158,6 +162,11 @@ impl Index {
             },
             wanted,
         })
+    }
+
+    /// Up to where the register has been read; `None` while the thread looks at what there is.
+    pub(super) fn read_through(&self) -> Option<u64> {
+        self.shared.tail().as_ref().map(Tail::through)
     }
 
     /// Says that the index of `view` could not be read. Until the thread has looked after it, it is not used.

@@ -3,6 +3,7 @@
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
     io::{ErrorKind, Read as _},
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -11,24 +12,31 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 use super::{
     checkpoint,
-    connect::{connect, make_durable},
+    connect::{beside, connect, keep_log, make_durable},
     is_full,
 };
 use crate::{consignment, store::OpenError};
 
 /// "shpy": marks a database file as ours (<https://www.sqlite.org/fileformat2.html#application_id>).
-const APPLICATION_ID: i64 = 0x7368_7079;
+pub(super) const APPLICATION_ID: i64 = 0x7368_7079;
 /// The version of the tables below.
-const SCHEMA_VERSION: i64 = 1;
-/// `created_at` is in microseconds since the Unix epoch; `body` is the canonical encoding.
+pub(super) const SCHEMA_VERSION: i64 = 2;
+/// `created_at` is in microseconds since the Unix epoch; `body` is the canonical encoding; `created_by` came with version
+/// 2.
 const SCHEMA: &str = "
     CREATE TABLE register (id TEXT NOT NULL) STRICT;
     CREATE TABLE consignment (
         sequence INTEGER PRIMARY KEY,
         id TEXT NOT NULL UNIQUE,
         created_at INTEGER NOT NULL,
-        body BLOB NOT NULL
+        body BLOB NOT NULL,
+        created_by TEXT
     ) STRICT;";
+/// Makes the tables of version 1 those of version 2. Behind the others, a column that may be missing leaves the rows as
+/// they are.
+const FROM_VERSION_1: &str = "ALTER TABLE consignment ADD COLUMN created_by TEXT";
+/// How the name of a register's lock ends.
+pub(super) const LOCK: &str = ".lock";
 /// How each SQLite database begins (<https://www.sqlite.org/fileformat2.html#the_database_header>).
 const SQLITE_MAGIC: &[u8; 16] = b"SQLite format 3\0";
 
@@ -41,7 +49,7 @@ const NETWORK_FILE_SYSTEMS: [(u64, &str); 4] = [
 ];
 
 /// What a folder is told that stands where a file should.
-const IS_FOLDER: &str = "it is a folder; a / at its end keeps a register in it";
+pub(super) const IS_FOLDER: &str = "it is a folder; a / at its end keeps a register in it";
 
 /// A register that is ours to write.
 pub(super) struct Opened {
@@ -61,23 +69,16 @@ pub(super) fn open(path: &Path) -> Result<Opened, OpenError> {
     // lock that this process has on it, SQLite's included.
     let known_lock = lock(&path, File::options().write(true))?;
     check_magic(&path)?;
-    let mut connection = connect(
-        &path,
-        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
-    )
-    .map_err(|error| open_error(&path, error))?;
-    if connection.is_readonly("main").unwrap_or(false) {
-        return Err(OpenError::NotWritable {
-            path,
-            reason: "it is read-only".into(),
-        });
-    }
-    check_identity(&connection, &path)?;
-    // Only now, so that nothing is left beside a file that is not ours.
-    let lock = match known_lock {
-        Some(lock) => lock,
-        None => lock(&path, File::options().write(true).create(true))?
-            .ok_or_else(|| folder_error(&path, ErrorKind::NotFound.into()))?,
+    let mut connection = connect_to_write(&path)?;
+    let lock = if let Some(lock) = known_lock {
+        lock
+    } else {
+        // Only now, so that nothing is left beside a file that is not ours.
+        let lock = lock(&path, File::options().write(true).create(true))?
+            .ok_or_else(|| folder_error(&path, ErrorKind::NotFound.into()))?;
+        // Until now a backup may have replaced what was opened.
+        connection = connect_to_write(&path)?;
+        lock
     };
     let prepared = prepare(&mut connection);
     let (register, last_sequence) = prepared.map_err(|error| open_error(&path, error))?;
@@ -89,6 +90,23 @@ pub(super) fn open(path: &Path) -> Result<Opened, OpenError> {
         register,
         last_sequence,
     })
+}
+
+/// A connection to the register at `path`, or to an empty file, which it makes where there is none.
+fn connect_to_write(path: &Path) -> Result<Connection, OpenError> {
+    let connection = connect(
+        path,
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
+    )
+    .map_err(|error| open_error(path, error))?;
+    if connection.is_readonly("main").unwrap_or(false) {
+        return Err(OpenError::NotWritable {
+            path: path.to_owned(),
+            reason: "it is read-only".into(),
+        });
+    }
+    check_identity(&connection, path)?;
+    Ok(connection)
 }
 
 /// Makes sure that the names of the register at `path` and of its log are on the disk: SQLite does so too, but goes on
@@ -140,7 +158,7 @@ fn make_folder(folder: &Path) -> std::io::Result<()> {
     }
 }
 
-fn check_file_system(path: &Path) -> Result<(), OpenError> {
+pub(super) fn check_file_system(path: &Path) -> Result<(), OpenError> {
     let Some(Ok(found)) = path.parent().map(rustix::fs::statfs) else {
         // What cannot be asked is not refused: opening will tell.
         return Ok(());
@@ -161,7 +179,7 @@ fn check_file_system(path: &Path) -> Result<(), OpenError> {
 }
 
 /// SQLite would take a file that it does not know for a damaged one; say what it is before anything touches it.
-fn check_magic(path: &Path) -> Result<(), OpenError> {
+pub(super) fn check_magic(path: &Path) -> Result<(), OpenError> {
     let fail = |error: std::io::Error| OpenError::NotWritable {
         path: path.to_owned(),
         reason: error.to_string(),
@@ -179,23 +197,36 @@ fn check_magic(path: &Path) -> Result<(), OpenError> {
     }
 }
 
-/// Takes the lock of `path`, opening its file as `options` say; `None` when it is not there.
-fn lock(path: &Path, options: &OpenOptions) -> Result<Option<File>, OpenError> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".lock");
-    let file = match options.open(PathBuf::from(name)) {
-        Ok(file) => file,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(folder_error(path, error)),
-    };
-    match file.try_lock() {
-        Ok(()) => Ok(Some(file)),
-        Err(TryLockError::WouldBlock) => Err(OpenError::InUse(path.to_owned())),
-        Err(TryLockError::Error(error)) => Err(folder_error(path, error)),
+/// Takes the lock of `path`, opening its file as `options` say; `None` when it is not there. Whoever holds it may remove
+/// its file.
+pub(super) fn lock(path: &Path, options: &OpenOptions) -> Result<Option<File>, OpenError> {
+    let name = beside(path, LOCK);
+    let failed = |error| folder_error(path, error);
+    loop {
+        let file = match options.open(&name) {
+            Ok(file) => file,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(failed(error)),
+        };
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(OpenError::InUse(path.to_owned())),
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
+        }
+        // The lock of a file that was removed meanwhile keeps nobody away.
+        let held = file.metadata().map_err(failed)?;
+        match fs::metadata(&name) {
+            Ok(named) if (named.dev(), named.ino()) == (held.dev(), held.ino()) => {
+                return Ok(Some(file));
+            }
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(failed(error)),
+            _ => {}
+        }
     }
 }
 
-fn check_identity(connection: &Connection, path: &Path) -> Result<(), OpenError> {
+/// The version of the schema, 0 in an empty file; an error where it is none of ours.
+pub(super) fn check_identity(connection: &Connection, path: &Path) -> Result<i64, OpenError> {
     let number = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0));
     let read = || {
         // One look, as another server may be making its register at this moment.
@@ -205,7 +236,8 @@ fn check_identity(connection: &Connection, path: &Path) -> Result<(), OpenError>
         Ok((number("application_id")?, number("user_version")?, tables))
     };
     match read().map_err(|error| open_error(path, error))? {
-        (0, 0, 0) | (APPLICATION_ID, ..=SCHEMA_VERSION, _) => Ok(()),
+        (0, 0, 0) => Ok(0),
+        (APPLICATION_ID, version @ ..=SCHEMA_VERSION, _) => Ok(version),
         (APPLICATION_ID, found, _) => Err(OpenError::NewerSchema {
             path: path.to_owned(),
             found,
@@ -213,15 +245,6 @@ fn check_identity(connection: &Connection, path: &Path) -> Result<(), OpenError>
         }),
         _ => Err(not_a_register(path, "it is another program's database")),
     }
-}
-
-/// Lets the database keep a write-ahead log; the journal mode that it has then.
-fn keep_log(connection: &Connection) -> rusqlite::Result<String> {
-    let mut set = connection.prepare("PRAGMA journal_mode = wal")?;
-    // All rows are asked for, although there is one: SQLite gives it before it commits what it says, and tells only
-    // whoever asks for the next that this has failed.
-    let modes: Vec<String> = (set.query_map([], |row| row.get(0))?).collect::<Result<_, _>>()?;
-    Ok(modes.into_iter().next().unwrap_or_default())
 }
 
 /// Sets the connection up and makes what is missing; the register's id and its last sequence number.
@@ -244,13 +267,19 @@ fn prepare(connection: &mut Connection) -> rusqlite::Result<(String, u64)> {
 
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let version: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    if version == 0 {
-        transaction.execute_batch(SCHEMA)?;
-        transaction.execute(
-            "INSERT INTO register (id) VALUES (?1)",
-            [consignment::new_id()],
-        )?;
-        transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+    match version {
+        0 => {
+            transaction.execute_batch(SCHEMA)?;
+            transaction.execute(
+                "INSERT INTO register (id) VALUES (?1)",
+                [consignment::new_id()],
+            )?;
+            transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+        }
+        1 => transaction.execute_batch(FROM_VERSION_1)?,
+        _ => {}
+    }
+    if version < SCHEMA_VERSION {
         transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
     }
     let register = transaction.query_row("SELECT id FROM register", [], |row| row.get(0))?;
@@ -261,21 +290,21 @@ fn prepare(connection: &mut Connection) -> rusqlite::Result<(String, u64)> {
 }
 
 /// The folder of `path` cannot hold it.
-fn folder_error(path: &Path, cause: std::io::Error) -> OpenError {
+pub(super) fn folder_error(path: &Path, cause: std::io::Error) -> OpenError {
     OpenError::Folder {
         path: path.parent().unwrap_or(path).to_owned(),
         cause,
     }
 }
 
-fn not_a_register(path: &Path, reason: &str) -> OpenError {
+pub(super) fn not_a_register(path: &Path, reason: &str) -> OpenError {
     OpenError::NotARegister {
         path: path.to_owned(),
         reason: reason.into(),
     }
 }
 
-fn open_error(path: &Path, error: rusqlite::Error) -> OpenError {
+pub(super) fn open_error(path: &Path, error: rusqlite::Error) -> OpenError {
     if error.sqlite_error().copied().is_some_and(is_full) {
         return OpenError::Full {
             path: path.to_owned(),

@@ -8,7 +8,7 @@ use super::{
     index::{Index, Lookup, Piece, Rows, View, corrupt},
     readers::Reader,
 };
-use crate::store::{MalformedBody, Page, PageBuilder, Receipt, Scan};
+use crate::store::{MalformedBody, Page, PageBuilder, Record, Scan};
 
 /// Most segments of the index that are looked at for one page, so that what few records have holds no reader for
 /// long: about as long as searching a page's records does.
@@ -144,7 +144,8 @@ fn look_at(
     sequences: &[u64],
     page: &mut PageBuilder<'_>,
 ) -> Result<bool, Fault> {
-    let select = "SELECT sequence, created_at, body FROM consignment WHERE sequence = ?1";
+    let select =
+        "SELECT sequence, created_at, body, created_by FROM consignment WHERE sequence = ?1";
     let mut select = register.prepare_cached(select).map_err(Fault::Register)?;
     for sequence in sequences {
         if !page.has_room() {
@@ -164,10 +165,10 @@ fn search(
     page: &mut PageBuilder<'_>,
 ) -> rusqlite::Result<bool> {
     let mut select = register.prepare_cached(if page.scan.newest_first {
-        "SELECT sequence, created_at, body FROM consignment
+        "SELECT sequence, created_at, body, created_by FROM consignment
          WHERE sequence BETWEEN ?1 AND ?2 ORDER BY sequence DESC"
     } else {
-        "SELECT sequence, created_at, body FROM consignment
+        "SELECT sequence, created_at, body, created_by FROM consignment
          WHERE sequence BETWEEN ?1 AND ?2 ORDER BY sequence"
     })?;
     // What SQLite cannot count to is past every end.
@@ -204,13 +205,14 @@ fn by_ids(register: &Connection, scan: &Scan) -> rusqlite::Result<Page> {
 /// Offers the record that `row` is of, out of the engine's own memory.
 fn offer(page: &mut PageBuilder<'_>, row: &Row<'_>) -> rusqlite::Result<()> {
     let sequence = row.get_ref(0)?.as_i64()?;
-    let receipt = Receipt {
+    let record = Record {
         sequence: u64::try_from(sequence)
             .map_err(|_| rusqlite::Error::IntegralValueOutOfRange(0, sequence))?,
         created_at: row.get_ref(1)?.as_i64()?,
+        created_by: row.get_ref(3)?.as_str_or_null()?.unwrap_or_default(),
+        body: row.get_ref(2)?.as_blob()?,
     };
-    page.offer(receipt, row.get_ref(2)?.as_blob()?)
-        .map_err(damaged)
+    page.offer(record).map_err(damaged)
 }
 
 /// A body that is no consignment, as the engine would tell it.

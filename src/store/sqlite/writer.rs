@@ -1,6 +1,11 @@
 //! The one thread that writes: it commits for everybody who waits at once, and answers each after the commit.
 
-use std::{fs::File, sync::Arc, thread, time::SystemTime};
+use std::{
+    fs::File,
+    sync::Arc,
+    thread,
+    time::{Instant, SystemTime},
+};
 
 use rusqlite::{Connection, Statement, Transaction, TransactionBehavior, config::DbConfig, params};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -11,7 +16,9 @@ use super::{
     is_sync_failure, record, store_error,
 };
 use crate::store::{
-    Cause, Condition, NewConsignment, Outcome, Receipt, StoreError, micros,
+    Cause, Condition, NewConsignment, Outcome, Receipt, StoreError, log,
+    meters::Meters,
+    micros,
     queue::{Append, GROUP_ROWS, Task},
     replies,
 };
@@ -21,6 +28,7 @@ struct Writer {
     checkpointer: Checkpointer,
     newest: watch::Sender<u64>,
     condition: watch::Sender<Condition>,
+    meters: Meters,
 }
 
 /// Starts the writer's thread. It ends after [`Task::Close`], or when nobody can send tasks any more.
@@ -31,12 +39,14 @@ pub(super) fn start(
     newest: watch::Sender<u64>,
     condition: watch::Sender<Condition>,
     tasks: mpsc::UnboundedReceiver<Task>,
+    meters: Meters,
 ) -> Result<(), Cause> {
     let writer = Writer {
         connection,
         checkpointer,
         newest,
         condition,
+        meters,
     };
     let run = move || {
         let closers = writer.run(tasks);
@@ -85,7 +95,14 @@ impl Writer {
     }
 
     fn serve(&mut self, group: Vec<Append>) {
+        let begun = Instant::now();
         let result = self.commit(&group);
+        if let Ok(outcomes) = &result {
+            let records = group.iter().map(|append| append.batch.len()).sum();
+            let took = begun.elapsed();
+            self.meters.committed(records, took);
+            log::committed(&group, outcomes, took);
+        }
         let recipients = group.into_iter().map(|append| append.recipient);
         match result {
             Ok(outcomes) => {
@@ -104,21 +121,26 @@ impl Writer {
             return Err(StoreError::WritesStopped(reason.clone()));
         }
         let last = *self.newest.borrow();
-        let (outcomes, new_last) = insert(&mut self.connection, group, last).map_err(|error| {
-            if is_sync_failure(&error) {
-                self.stop_writes(&error)
-            } else {
-                store_error(error)
-            }
-        })?;
+        let (outcomes, new_last) = insert(&mut self.connection, group, last, &self.meters)
+            .map_err(|error| {
+                if is_sync_failure(&error) {
+                    return self.stop_writes(&error, group);
+                }
+                let error = store_error(error);
+                log::failed(group, &error);
+                error
+            })?;
         // Readers see the commit by now, and whoever follows may read it.
         (self.newest).send_if_modified(|newest| std::mem::replace(newest, new_last) != new_last);
         Ok(outcomes)
     }
 
-    fn stop_writes(&self, error: &rusqlite::Error) -> StoreError {
+    fn stop_writes(&self, error: &rusqlite::Error, group: &[Append]) -> StoreError {
         let reason = format!("could not make a commit durable: {error}");
-        tracing::error!("{reason}; nothing is written until shippy is started again");
+        tracing::error!(
+            requests = log::requests(group),
+            "{reason}; nothing is written until shippy is started again"
+        );
         self.condition
             .send_replace(Condition::WritesStopped(reason.clone()));
         StoreError::WritesStopped(reason)
@@ -146,30 +168,40 @@ fn insert(
     connection: &mut Connection,
     group: &[Append],
     last: u64,
+    meters: &Meters,
 ) -> rusqlite::Result<(Vec<Vec<Outcome>>, u64)> {
     let created_at = micros(SystemTime::now());
-    let mut next = Receipt {
-        sequence: last + 1,
-        created_at,
-    };
+    let mut last = last;
     // Dropped on the way out of an error, it rolls back.
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let outcomes = {
         // The sequence number is SQLite's to give, which spares it a look for one that is taken: where nothing is ever
         // deleted, it gives the next.
         let mut insert = transaction.prepare_cached(
-            "INSERT INTO consignment (id, created_at, body) VALUES (?1, ?2, ?3)
+            "INSERT INTO consignment (id, created_at, body, created_by) VALUES (?1, ?2, ?3, ?4)
              ON CONFLICT (id) DO NOTHING",
         )?;
-        let mut find = transaction
-            .prepare_cached("SELECT sequence, created_at, body FROM consignment WHERE id = ?1")?;
-        let mut one = |new| insert_one(&transaction, &mut insert, &mut find, new, &mut next);
+        let mut find = transaction.prepare_cached(
+            "SELECT sequence, created_at, body, created_by FROM consignment WHERE id = ?1",
+        )?;
+        let mut one = |new: &NewConsignment| {
+            let receipt = Receipt {
+                sequence: last + 1,
+                created_at,
+                created_by: new.created_by.clone(),
+            };
+            let outcome = insert_one(&transaction, &mut insert, &mut find, new, receipt)?;
+            last += u64::from(matches!(outcome, Outcome::Stored(_)));
+            Ok(outcome)
+        };
         (group.iter())
             .map(|append| append.batch.iter().map(&mut one).collect())
             .collect::<rusqlite::Result<_>>()?
     };
+    let begun = Instant::now();
     transaction.commit()?;
-    Ok((outcomes, next.sequence - 1))
+    meters.synced(begun.elapsed());
+    Ok((outcomes, last))
 }
 
 fn insert_one(
@@ -177,15 +209,13 @@ fn insert_one(
     insert: &mut Statement<'_>,
     find: &mut Statement<'_>,
     new: &NewConsignment,
-    next: &mut Receipt,
+    receipt: Receipt,
 ) -> rusqlite::Result<Outcome> {
-    let body: &[u8] = &new.body;
-    let receipt = *next;
-    if insert.execute(params![new.id, receipt.created_at, body])? == 1 {
+    let (body, created_by): (&[u8], _) = (&new.body, new.created_by.as_deref());
+    if insert.execute(params![new.id, receipt.created_at, body, created_by])? == 1 {
         if u64::try_from(transaction.last_insert_rowid()) != Ok(receipt.sequence) {
             return Err(corrupt("it was written to by another program"));
         }
-        next.sequence += 1;
         return Ok(Outcome::Stored(receipt));
     }
     let known = find.query_row([&new.id], record)?;

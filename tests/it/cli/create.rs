@@ -27,7 +27,7 @@ mod spool;
 const MORE_THAN_FITS: usize = 30_000;
 
 /// `count` records without ids, told apart by their weights: 1, 2 and so on, on the lines of the same numbers.
-fn weighed(count: usize) -> String {
+pub(crate) fn weighed(count: usize) -> String {
     let line = |weight| format!("{{\"weight\":{weight}}}\n");
     (1..=count).map(line).collect()
 }
@@ -139,7 +139,7 @@ fn own_batch() -> String {
 }
 
 /// The batch that the record with this id belongs to.
-fn batch_of(id: &str) -> String {
+pub(crate) fn batch_of(id: &str) -> String {
     let (batch, _) = id.split_at(id.len() - NO_NUMBER.len());
     format!("{batch}{NO_NUMBER}")
 }

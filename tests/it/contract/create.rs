@@ -78,12 +78,15 @@ async fn what_only_a_server_sets_is_ignored_in_a_request() {
     let elsewhere = Consignment {
         sequence: 77,
         created_at: Some(shippy::consignment::timestamp(1_000_000)),
+        created_by: "somebody".into(),
         ..sample("tea-1")
     };
     let first = create(&mut client, elsewhere.clone()).await;
     let stored = first.consignment.clone().unwrap();
     assert_eq!(stored.sequence, 1);
     assert_ne!(stored.created_at, elsewhere.created_at);
+    // Nobody says here who they are.
+    assert_eq!(stored.created_by, "");
     for repeat in [stored, elsewhere, sample("tea-1")] {
         let again = create(&mut client, repeat).await;
         assert!(!again.created);

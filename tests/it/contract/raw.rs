@@ -50,13 +50,13 @@ impl Decoder for Raw {
 }
 
 /// A connection that any service can be called over.
-pub(super) async fn channel(server: &Server) -> Channel {
+pub(crate) async fn channel(server: &Server) -> Channel {
     let endpoint = Endpoint::from_shared(format!("http://{}", server.address)).unwrap();
     endpoint.connect().await.unwrap()
 }
 
 /// Sends `message` to `path` and returns the one message of the reply.
-pub(super) async fn call(
+pub(crate) async fn call(
     channel: &Channel,
     path: &'static str,
     message: impl Into<Bytes>,
@@ -65,7 +65,7 @@ pub(super) async fn call(
 }
 
 /// The same with metadata.
-pub(super) async fn call_with(
+pub(crate) async fn call_with(
     channel: &Channel,
     path: &'static str,
     request: Request<Bytes>,
@@ -77,7 +77,7 @@ pub(super) async fn call_with(
 }
 
 /// Sends `message` to `path` and returns the reply's stream.
-pub(super) async fn stream(
+pub(crate) async fn stream(
     channel: &Channel,
     path: &'static str,
     message: impl Into<Bytes>,

@@ -165,6 +165,7 @@ async fn the_golden_bytes_are_the_golden_consignment_and_are_what_is_kept() {
         vessel_id: "vessel001".into(),
         created_at: stored.created_at,
         sequence: 1,
+        created_by: String::new(),
     };
     assert_eq!(stored, expected);
     is_listed_as(&sent, &server, "golden").await;

@@ -22,8 +22,13 @@ static IMAGE: LazyLock<String> = LazyLock::new(|| {
     })
 });
 
+/// The name of the image under test.
+pub(crate) fn image() -> &'static str {
+    &IMAGE
+}
+
 /// `docker` with `args`; the environment's `DOCKER` names another client.
-pub(super) fn docker(args: &[&str]) -> Command {
+pub(crate) fn docker(args: &[&str]) -> Command {
     let mut command = Command::new(env::var_os("DOCKER").unwrap_or_else(|| "docker".into()));
     command.args(args).stdin(Stdio::null());
     command
@@ -93,7 +98,8 @@ impl Container {
     pub(super) fn register(&self) -> String {
         let line = ask(&["logs", &self.name]);
         let (_, register) = line.split_once("register ").expect("a ready line");
-        register.split_whitespace().next().unwrap().to_owned()
+        let end = register.find(|char: char| char == ',' || char.is_whitespace());
+        register[..end.unwrap_or(register.len())].to_owned()
     }
 
     /// Waits until the health check says `status`.

@@ -20,9 +20,9 @@ fn the_ready_line_says_where_and_what_is_served() {
         Server::spawn(command, home.path())
     });
     let expected = format!(
-        "shippy serves {name} on {}, store {store}, register {}; this machine only: \
+        "shippy serves {name} on {}, store {store}, register {}, board http://{}/; this machine only: \
          `shippy serve --lan` opens it to the network",
-        server.address, server.register
+        server.address, server.register, server.address
     );
     assert_eq!(server.ready, expected);
     assert!(server.address.ip().is_loopback() && server.address.port() != 0);
@@ -42,6 +42,8 @@ fn an_open_server_warns_once_that_anyone_can_write() {
         "{}",
         server.ready
     );
+    let board = format!(", board http://localhost:{}/", server.address.port());
+    assert!(server.ready.ends_with(&board), "{}", server.ready);
     let log = server.logged();
     assert_eq!(log.matches("anyone who reaches").count(), 1, "{log}");
 }

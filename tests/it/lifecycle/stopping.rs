@@ -1,16 +1,21 @@
 //! How a server ends: in order, in time, and with everything that it acknowledged.
 
 use std::{
+    collections::HashSet,
     error::Error as _,
     io::Write as _,
     net::TcpStream,
-    sync::Mutex,
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
 use futures_util::future::join_all;
+use prost::Message as _;
 use rustix::process::Signal;
-use shippy::proto::{Consignment, GetRequest};
+use shippy::proto::{Consignment, GetRequest, ListRequest, Position};
 use tokio::time::timeout;
 use tonic::Code;
 
@@ -168,6 +173,98 @@ async fn what_was_acknowledged_while_the_server_stopped_is_there_afterwards() {
         }
         assert!(server.stop().success());
     }
+}
+
+/// How many follow the list while the server is stopped, and how many create.
+const FOLLOWERS: usize = 100;
+const WRITERS: usize = 16;
+/// What [`fill`] creates.
+const FILL: u64 = 60;
+
+/// What a follower has seen when the server has ended its list: so many, without a gap.
+async fn follow_to_the_end(server: &Server, following: &AtomicUsize) -> u64 {
+    let mut client = server.connect().await;
+    let request = ListRequest {
+        follow: true,
+        after: Some(Position {
+            sequence: FILL,
+            ..Position::default()
+        }),
+        ..ListRequest::default()
+    };
+    let mut chunks = client
+        .list_consignments(request)
+        .await
+        .unwrap()
+        .into_inner();
+    following.fetch_add(1, Ordering::Relaxed);
+    let mut last = FILL;
+    loop {
+        match chunks.message().await {
+            Ok(Some(chunk)) => {
+                for encoded in chunk.consignments {
+                    last += 1;
+                    assert_eq!(Consignment::decode(encoded).unwrap().sequence, last);
+                }
+            }
+            Ok(None) => panic!("a followed list does not end by itself"),
+            Err(status) => {
+                let is_told = status.code() == Code::Unavailable || status.source().is_some();
+                assert!(is_told, "{status:?}");
+                return last;
+            }
+        }
+    }
+}
+
+/// How long a server takes to end beside followers, writers and a suspended client, none of which loses anything.
+async fn end_beside_a_crowd() -> Duration {
+    let home = folder();
+    let mut server = Server::start(home.path());
+    fill(&server, home.path());
+    let (suspended, ..) = begun(&server, home.path(), &["list", "-o", "ndjson"]);
+    suspended.send(Signal::STOP);
+    let (following, acknowledged) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let followers = join_all((0..FOLLOWERS).map(|_| follow_to_the_end(&server, &following)));
+    let writers =
+        (0..WRITERS).map(|worker| create_until_refused(&server, 0, worker, &acknowledged));
+    let stopping = async {
+        let enough = async {
+            while following.load(Ordering::Relaxed) < FOLLOWERS
+                || acknowledged.lock().unwrap().len() < 1_000
+            {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        (timeout(SOON, enough).await).expect("the clients get somewhere");
+        server.signal(Signal::TERM);
+        Instant::now()
+    };
+    let (seen, _, signalled) = tokio::join!(followers, join_all(writers), stopping);
+    assert_eq!(server.wait().code(), Some(0), "{}", server.logged());
+    let took = signalled.elapsed();
+
+    let server = Server::start(home.path());
+    let there = stored(&server, home.path());
+    let ids: HashSet<_> = there.iter().collect();
+    let acknowledged = acknowledged.into_inner().unwrap();
+    assert!(acknowledged.iter().all(|id| ids.contains(id)));
+    assert!(seen.iter().all(|&last| last <= there.len() as u64));
+    took
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hundred_followers_writers_and_a_suspended_client_do_not_hold_a_server() {
+    let mut ends = Vec::new();
+    // A machine may stand still for longer than is left between the grace and Docker's, but not each time.
+    for _ in 0..3 {
+        let took = end_beside_a_crowd().await;
+        if took < KILLED_AFTER {
+            return;
+        }
+        ends.push(took);
+    }
+    panic!("never within {KILLED_AFTER:?}: {ends:?}");
 }
 
 #[test]

@@ -21,7 +21,7 @@ use super::{
 use crate::{
     cli::file,
     running::Printing,
-    support::{SOON, Server, folder, own_name, postgres::Cluster},
+    support::{SOON, Server, answer::get, folder, own_name, postgres::Cluster},
 };
 
 /// How long whoever creates while the database is away may wait for an answer: 3 s, or 8 s where it hangs, and what a
@@ -157,6 +157,8 @@ async fn health_follows_the_database_and_whoever_asks_meanwhile_is_told_to_try_a
         status_becomes(&server, ServingStatus::NotServing).await;
         // Nothing is gained by starting it again.
         assert_eq!(liveness(&server).await, ServingStatus::Serving);
+        get(server.address, "/readyz", &[]).is(503);
+        get(server.address, "/healthz", &[]).is(200);
         let begun = Instant::now();
         let refused = client.get_consignments(GetRequest {}).await.unwrap_err();
         assert!(begun.elapsed() < ANSWERED, "{:?}", begun.elapsed());

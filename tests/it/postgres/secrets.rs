@@ -31,7 +31,7 @@ fn a_store_is_typed_once() {
     let mut command = shippy(home.path());
     command.args(["serve", "--store-file", "/nowhere"]);
     run_to_end(&mut command)
-        .exits(1)
+        .exits(2)
         .says(&["--store-file /nowhere"]);
 }
 

@@ -3,7 +3,9 @@
 use std::{path::Path, process::Command, thread, time::Instant};
 
 use super::Ground;
-use crate::support::{Ran, Server, eventually, folder, own_name, run, run_until, shippy};
+use crate::support::{
+    Ran, Server, answer::get, eventually, folder, own_name, run, run_until, shippy,
+};
 
 /// A registry that a test starts and stops.
 pub(super) trait Service: Ground {
@@ -69,6 +71,25 @@ pub(super) fn a_server_is_served_through_it_and_leaves_it<S: Service>() {
     let (kind, address) = service.place();
     let said = ["no server found: asked", kind, &address, "--server"];
     run_until(|| service.list(home.path(), &name), 3, &said);
+}
+
+pub(super) fn a_server_measures_whether_it_is_announced<S: Service>() {
+    let (mut service, home, name) = (S::not_yet(), folder(), own_name());
+    let server = service.serve(home.path(), &name, LONG_TTL);
+    let becomes = |value: &str| {
+        let line = format!("\nshippy_announced {value}.0\n");
+        eventually(&line, || {
+            let metrics = get(server.address, "/metrics", &[]).is(200).body;
+            metrics.contains(&line).then_some(())
+        });
+    };
+    becomes("0");
+    for _ in 0..2 {
+        service.up();
+        becomes("1");
+        service.down();
+        becomes("0");
+    }
 }
 
 pub(super) fn a_killed_server_is_forgotten_in_time<S: Service>() {

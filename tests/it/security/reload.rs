@@ -2,6 +2,8 @@
 
 use std::{fs, path::Path};
 
+use rcgen::date_time_ymd;
+
 use super::{Authority, list, serve, token};
 use crate::{
     cli::file,
@@ -162,4 +164,22 @@ fn a_tokens_file_that_cannot_be_used_keeps_a_server_from_starting() {
         command.args(["serve", "--store", "memory:", "--tokens", path]);
         run_to_end(&mut command).exits(2).says(&[path, said]);
     }
+}
+
+#[test]
+fn a_certificate_that_is_about_to_expire_is_told_of() {
+    let home = folder();
+    let authority = Authority::new(home.path(), "ca");
+    let dated = |name: &str, from: i32, until: i32| {
+        authority.certify(home.path(), name, |params| {
+            params.not_before = date_time_ymd(from, 1, 1);
+            params.not_after = date_time_ymd(until, 1, 1);
+        })
+    };
+    let good = serve(home.path(), &dated("good", 2001, 4000).args());
+    assert!(!good.logged().contains("expire"), "{}", good.logged());
+    let pair = dated("old", 2001, 2002);
+    let server = serve(home.path(), &pair.args());
+    let said = format!("the certificate in {} expired", pair.certificate);
+    assert!(server.logged().contains(&said), "{}", server.logged());
 }

@@ -26,12 +26,12 @@ struct Model(Vec<(String, StoredConsignment)>);
 
 impl Model {
     /// What becomes of `new`, by the outcome that the store gave; only the time is the store's own.
-    fn append(&mut self, new: NewConsignment, given: Outcome) -> Outcome {
+    fn append(&mut self, new: NewConsignment, given: &Outcome) -> Outcome {
         if let Some((_, known)) = self.0.iter().find(|(id, _)| *id == new.id) {
             return if known.body == new.body {
-                Outcome::AlreadyThere(known.receipt)
+                Outcome::AlreadyThere(known.receipt.clone())
             } else {
-                Outcome::Conflict(known.receipt)
+                Outcome::Conflict(known.receipt.clone())
             };
         }
         let (Outcome::Stored(given) | Outcome::AlreadyThere(given) | Outcome::Conflict(given)) =
@@ -39,9 +39,13 @@ impl Model {
         let receipt = Receipt {
             sequence: self.0.len() as u64 + 1,
             created_at: given.created_at,
+            created_by: new.created_by,
         };
-        let body = new.body;
-        self.0.push((new.id, StoredConsignment { receipt, body }));
+        let stored = StoredConsignment {
+            receipt: receipt.clone(),
+            body: new.body,
+        };
+        self.0.push((new.id, stored));
         Outcome::Stored(receipt)
     }
 
@@ -67,7 +71,9 @@ fn consignment() -> impl Strategy<Value = NewConsignment> {
         1 => (1..4_usize).prop_map(|size| size * 20_000),
     ];
     let containers = vec((few("customer"), few("user"), few("origin")), 0..2);
-    (id(), length, few("vessel"), containers).prop_map(|(id, length, vessel_id, containers)| {
+    let creator = proptest::option::of(few("creator"));
+    let contents = (length, few("vessel"), containers);
+    (id(), contents, creator).prop_map(|(id, (length, vessel_id, containers), creator)| {
         let container = |(customer_id, user_id, origin)| Container {
             customer_id,
             user_id,
@@ -80,7 +86,11 @@ fn consignment() -> impl Strategy<Value = NewConsignment> {
             containers: containers.into_iter().map(container).collect(),
             ..Consignment::default()
         };
-        new(id, consignment.encode_to_vec())
+        NewConsignment {
+            created_by: creator.map(Into::into),
+            request: None,
+            ..new(id, consignment.encode_to_vec())
+        }
     })
 }
 
@@ -193,7 +203,7 @@ async fn append(
     prop_assert_eq!(given.len(), batch.len(), "an outcome for each");
     for (new, given) in batch.into_iter().zip(given) {
         let text = format!("{new:?}");
-        prop_assert_eq!(given, model.append(new, given), "{}", text);
+        prop_assert_eq!(&given, &model.append(new, &given), "{}", text);
     }
     Ok(())
 }

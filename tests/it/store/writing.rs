@@ -51,7 +51,7 @@ fn check_truth(told: &Told, records: &[StoredConsignment]) {
     let mut stored = BTreeSet::new();
     let mut sequence_of = BTreeMap::new();
     for (new, outcome) in told {
-        let (receipt, same) = match *outcome {
+        let (receipt, same) = match outcome {
             Outcome::Stored(receipt) => {
                 assert!(stored.insert(receipt.sequence), "stored once: {new:?}");
                 (receipt, true)
@@ -59,7 +59,7 @@ fn check_truth(told: &Told, records: &[StoredConsignment]) {
             Outcome::AlreadyThere(receipt) => (receipt, true),
             Outcome::Conflict(receipt) => (receipt, false),
         };
-        assert_eq!(at(receipt.sequence).receipt, receipt, "{new:?}");
+        assert_eq!(at(receipt.sequence).receipt, *receipt, "{new:?}");
         assert_eq!(at(receipt.sequence).body == new.body, same, "{new:?}");
         let known = *sequence_of.entry(&new.id).or_insert(receipt.sequence);
         assert_eq!(known, receipt.sequence, "one place for each id: {new:?}");

@@ -80,7 +80,7 @@ impl Namespace {
     }
 
     /// The kernel notices a new cable's carrier in its own time; an interface without one takes no part.
-    fn await_carrier(&self, interface: &str) {
+    pub(crate) fn await_carrier(&self, interface: &str) {
         let arguments = ["-n", &self.name, "-o", "link", "show", interface];
         eventually("a carrier", || {
             let shown = Command::new("ip").args(arguments).output().unwrap().stdout;

@@ -20,12 +20,12 @@ use rustix::{fs::Access, io::Errno};
 use twox_hash::XxHash3_64;
 
 use super::segment::{BLOCK_BITS, Builder, Fingerprint, Period, rows_in_block};
-use crate::store::sqlite::connect::connect;
+use crate::store::sqlite::connect::{connect, keep_log};
 
 /// "shpi": marks a file as an index of ours.
-const APPLICATION_ID: i64 = 0x7368_7069;
+pub(super) const APPLICATION_ID: i64 = 0x7368_7069;
 /// The version of the tables below and of what is in a block. Another version's index is made anew.
-const SCHEMA_VERSION: i64 = 2;
+pub(super) const SCHEMA_VERSION: i64 = 2;
 /// `seed` is this index's own. All up to `watermark` is folded; the consignment there has `id` and was made at
 /// `created_at`, which tells whether the register is still the one that was read.
 const SCHEMA: &str = "
@@ -84,7 +84,7 @@ impl Mark {
         select.query_row([sequence], Self::read).optional()
     }
 
-    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+    pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
         Ok(Self {
             sequence: row.get(0)?,
             id: row.get(1)?,
@@ -168,7 +168,7 @@ impl IndexFile {
         let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         connection.busy_timeout(LOCK_WAIT)?;
         connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
-        connection.pragma_update(None, "journal_mode", "wal")?;
+        keep_log(&connection)?;
         // What a power cut takes away is folded again, but nothing may be half there.
         connection.pragma_update(None, "synchronous", "NORMAL")?;
         // After each segment, so that there is next to nothing to do when the server ends.
@@ -249,7 +249,7 @@ pub(super) struct Segment {
     pub(super) first: u64,
     pub(super) last: u64,
     pub(super) period: Period,
-    blocks: u32,
+    pub(super) blocks: u32,
 }
 
 impl Segment {
@@ -269,7 +269,7 @@ impl Segment {
         Ok(())
     }
 
-    fn read(row: &Row<'_>, seed: u64) -> rusqlite::Result<Self> {
+    pub(super) fn read(row: &Row<'_>, seed: u64) -> rusqlite::Result<Self> {
         let segment = Self {
             first: row.get(0)?,
             last: row.get(1)?,
@@ -288,8 +288,13 @@ impl Segment {
 
     /// Of its block with this place: no other segment's block has it, whatever has become of the file, so that none
     /// is taken for another.
-    fn number(&self, block: u32) -> u64 {
-        (self.first << BLOCK_BITS) | u64::from(block)
+    pub(super) fn number(&self, block: u32) -> u64 {
+        Self::first_number(self.first) | u64::from(block)
+    }
+
+    /// Of the first block of the segment that begins with `first`.
+    pub(super) fn first_number(first: u64) -> u64 {
+        first << BLOCK_BITS
     }
 
     fn checksum(&self, seed: u64) -> i64 {
@@ -307,7 +312,7 @@ impl Segment {
 }
 
 /// The checksum also says which block of which index it is.
-fn block_checksum(seed: u64, number: u64, postings: &[u8]) -> i64 {
+pub(super) fn block_checksum(seed: u64, number: u64, postings: &[u8]) -> i64 {
     XxHash3_64::oneshot_with_seed(seed ^ number.rotate_left(32), postings).cast_signed()
 }
 

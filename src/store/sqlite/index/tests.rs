@@ -16,8 +16,8 @@ use crate::{
     consignment,
     proto::{Consignment, Container},
     store::{
-        Filter, NewConsignment, OpenError, Outcome, Receipt, Scan, Store as _, StoredConsignment,
-        sqlite::SqliteStore,
+        Filter, NewConsignment, OpenError, Outcome, QueueBound, Receipt, Scan, Store as _,
+        StoredConsignment, sqlite::SqliteStore,
     },
 };
 
@@ -83,6 +83,8 @@ impl Subject {
         let new = |body: &Vec<u8>| NewConsignment {
             id: consignment::new_id(),
             body: body.clone().into(),
+            created_by: None,
+            request: None,
         };
         let outcomes = self.store.append(bodies.iter().map(new).collect()).await;
         for (body, outcome) in bodies.into_iter().zip(outcomes.unwrap()) {
@@ -218,7 +220,7 @@ impl Subject {
 fn open(path: &Path) -> SqliteStore {
     let deadline = Instant::now() + SOON;
     loop {
-        match SqliteStore::open_with(path, ROWS) {
+        match SqliteStore::open_with(path, QueueBound::default(), ROWS) {
             Err(OpenError::InUse(_)) if Instant::now() < deadline => {
                 thread::sleep(Duration::from_millis(1));
             }
@@ -285,6 +287,7 @@ fn made_at(times: &[i64]) -> Subject {
             receipt: Receipt {
                 sequence,
                 created_at,
+                created_by: None,
             },
             body: body.into(),
         });

@@ -93,7 +93,7 @@ fn another_file_than_the_batch_began_with_is_refused_and_nothing_is_sent() {
         run(&mut server.ask(home.path(), &["create", "--resume", &batch, &path]))
     };
     create(weighed(10)).exits(0);
-    let longer = |text: String| text + &weighed(20);
+    let longer = |text: String| text + weighed(20).as_str();
     for (contents, said) in [
         (
             longer(weighed(9) + "{\"weight\":99}\n"),

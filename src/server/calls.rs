@@ -1,0 +1,127 @@
+//! Counts requests and how long they took, by rpc and by what became of them, and has them logged.
+
+use std::{fmt, time::Instant};
+
+use prometheus_client::{
+    encoding::{EncodeLabelSet, LabelSetEncoder},
+    metrics::{
+        family::Family,
+        histogram::{Histogram, exponential_buckets},
+    },
+    registry::Registry,
+};
+use tonic::Code;
+
+use super::{
+    entry::Entry,
+    guard::{OLD_REFLECTION, REFLECTION},
+    room::HEALTH,
+};
+use crate::{codes, proto::SERVICE, web};
+
+/// The requests of one server, for all who hold a copy.
+#[derive(Debug, Clone)]
+pub(super) struct Calls(Family<Labels, Histogram, fn() -> Histogram>);
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Labels {
+    rpc: &'static str,
+    code: Code,
+}
+
+impl EncodeLabelSet for Labels {
+    fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> fmt::Result {
+        [("rpc", self.rpc), ("code", codes::name(self.code))].encode(encoder)
+    }
+}
+
+/// A request under way. It is counted when this is dropped.
+pub(super) struct Call {
+    calls: Calls,
+    rpc: &'static str,
+    begun: Instant,
+    /// What has become of it; as long as nothing has, its caller is the one who ends it.
+    code: Code,
+    /// Where it is logged.
+    entry: Option<Box<Entry>>,
+}
+
+impl Default for Calls {
+    fn default() -> Self {
+        // From 100 µs to 26 s, which is longer than the server gives any request.
+        Self(Family::new_with_constructor(|| {
+            Histogram::new(exponential_buckets(0.000_1, 4.0, 10))
+        }))
+    }
+}
+
+impl Calls {
+    pub(super) fn new(registry: &mut Registry) -> Self {
+        let calls = Self::default();
+        registry.register(
+            "shippy_request_seconds",
+            "How long requests took, to the end of their replies, by rpc and status code",
+            calls.0.clone(),
+        );
+        calls
+    }
+
+    /// A request to `path` begins.
+    pub(super) fn begin(&self, path: &str) -> Call {
+        Call {
+            calls: self.clone(),
+            rpc: rpc(path),
+            begun: Instant::now(),
+            code: Code::Cancelled,
+            entry: None,
+        }
+    }
+}
+
+impl Call {
+    /// It has become of it what `code` says.
+    pub(super) fn becomes(&mut self, code: Code) {
+        self.code = code;
+    }
+
+    /// It is logged when it is over.
+    pub(super) fn is_logged_as(&mut self, entry: Entry) {
+        self.entry = Some(Box::new(entry));
+    }
+
+    /// What is to be said of it, where it is logged.
+    pub(super) fn entry(&mut self) -> Option<&mut Entry> {
+        self.entry.as_deref_mut()
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        let (rpc, code) = (self.rpc, self.code);
+        let took = self.begun.elapsed();
+        (self.calls.0.get_or_create(&Labels { rpc, code })).observe(took.as_secs_f64());
+        if let Some(entry) = &self.entry {
+            entry.write(rpc, code, took);
+        }
+    }
+}
+
+/// What is at `path`: one of few, so that nobody can make up metrics without an end.
+fn rpc(path: &str) -> &'static str {
+    match path.strip_prefix('/').and_then(|path| path.split_once('/')) {
+        Some((SERVICE, "CreateConsignment")) => "CreateConsignment",
+        Some((SERVICE, "CreateConsignments")) => "CreateConsignments",
+        Some((SERVICE, "GetConsignments")) => "GetConsignments",
+        Some((SERVICE, "ListConsignments")) => "ListConsignments",
+        Some((HEALTH, "Check")) => "Check",
+        Some((HEALTH, "Watch")) => "Watch",
+        Some((REFLECTION | OLD_REFLECTION, _)) => "ServerReflectionInfo",
+        Some((web::OWN, "Metrics")) => "Metrics",
+        Some((web::OWN, "OpenApi")) => "OpenApi",
+        Some((web::OWN, "Board")) => "Board",
+        Some((web::OWN, "Session")) => "Session",
+        Some((web::OWN, "SignIn")) => "SignIn",
+        Some((web::OWN, "Vessels")) => "Vessels",
+        _ => "other",
+    }
+}
