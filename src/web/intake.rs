@@ -166,6 +166,22 @@ pub fn is_one(body: &[u8]) -> bool {
 mod tests {
     use super::*;
 
+    #[tokio::test]
+    async fn a_small_body_is_taken_also_where_there_is_no_room() {
+        let crowding = Crowding {
+            make_room: Box::new(|| false),
+            refused: Counter::default(),
+        };
+        let (_goes_on, stopping) = watch::channel(false);
+        let intake = Intake::new(crowding, stopping);
+        intake.room.forget_permits(ROOM_BYTES);
+        for (length, is_taken) in [(SMALL_BODY_BYTES, true), (SMALL_BODY_BYTES + 1, false)] {
+            let body = Body::from(vec![b' '; length]);
+            let received = intake.receive(&HeaderMap::new(), body).await;
+            assert_eq!(received.is_ok(), is_taken, "{length}");
+        }
+    }
+
     #[test]
     fn one_object_is_told_from_several_and_from_what_is_none() {
         for (body, expected) in [
