@@ -32,6 +32,7 @@ use crate::{
     web::{Around, Crowding, Hosts, Web},
 };
 
+mod admission;
 mod arrival;
 mod calls;
 mod connections;

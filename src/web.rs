@@ -45,7 +45,8 @@ mod session;
 mod vessels;
 
 pub use hosts::Hosts;
-pub use intake::Crowding;
+pub use intake::{Crowding, is_one, is_small_post};
+pub use problem::broken_off;
 pub use session::Visitor;
 
 /// What stands in place of a service in the path of what no rpc does.
@@ -65,6 +66,7 @@ pub struct Web {
     hosts: Arc<Hosts>,
     /// In which pages keep a token, where there are any.
     cookie: Option<Cookie>,
+    stopping: watch::Receiver<bool>,
 }
 
 /// What a register's service is answered with over HTTP.
@@ -108,7 +110,7 @@ impl Web {
         let site = Site {
             service,
             register,
-            intake: Intake::new(crowding, stopping),
+            intake: Intake::new(crowding, stopping.clone()),
             reading: Arc::new(Semaphore::new(create::READ_AT_ONCE)),
             totals: Totals::default(),
         };
@@ -123,16 +125,22 @@ impl Web {
             .route(METRICS, get(metrics::metrics).with_state(metrics));
         let routes = register.merge(own).merge(probes);
         let pages = board::routes().merge(session::routes(cookie.clone()));
-        Self::of(routes.merge(pages), hosts, Some(cookie))
+        Self::of(routes.merge(pages), hosts, Some(cookie), stopping)
     }
 
     /// `/healthz` and `/readyz` alone.
     #[must_use]
     pub fn health(around: &Around) -> Self {
-        Self::of(probes(around), Arc::clone(&around.hosts), None)
+        let (hosts, stopping) = (Arc::clone(&around.hosts), around.stopping.clone());
+        Self::of(probes(around), hosts, None, stopping)
     }
 
-    fn of(routes: Router, hosts: Arc<Hosts>, cookie: Option<Cookie>) -> Self {
+    fn of(
+        routes: Router,
+        hosts: Arc<Hosts>,
+        cookie: Option<Cookie>,
+        stopping: watch::Receiver<bool>,
+    ) -> Self {
         let routes = routes
             .fallback(nowhere)
             .method_not_allowed_fallback(other_method);
@@ -140,6 +148,21 @@ impl Web {
             routes,
             hosts,
             cookie,
+            stopping,
+        }
+    }
+
+    /// What `arriving` is once it is there.
+    ///
+    /// # Errors
+    ///
+    /// What to tell its sender where the server begins to stop before that.
+    pub async fn arrived<T>(&self, arriving: impl Future<Output = T>) -> Result<T, Status> {
+        let mut stopping = self.stopping.clone();
+        tokio::select! {
+            arrived = arriving => Ok(arrived),
+            // Its sender being gone means the same.
+            _ = stopping.wait_for(|stopping| *stopping) => Err(intake::stopped()),
         }
     }
 
@@ -173,8 +196,8 @@ impl Web {
     }
 }
 
-/// The path of the rpc that a request stands for: it takes the same scope and the same place, and counts as that. `None`
-/// for what stands for nothing.
+/// The path of the rpc that a request stands for: it takes the same scope and the same place, but for a small body of one
+/// consignment, and counts as that. `None` for what stands for nothing.
 #[must_use]
 pub fn rpc(method: &Method, path: &str) -> Option<&'static str> {
     let reads = [Method::GET, Method::HEAD].contains(method);

@@ -1,7 +1,8 @@
-//! Messages on their way in. A request takes a place only once its message is there, so that those who send slowly keep
-//! nobody out.
+//! Messages on their way in, and small bodies over HTTP. A request takes a place only once what it sends is there, so that
+//! those who send slowly keep nobody out.
 
 use std::{
+    fmt,
     future::poll_fn,
     pin::Pin,
     sync::Arc,
@@ -52,8 +53,8 @@ pub(super) struct Arrived {
 /// Why one will not be there.
 pub(super) enum Missing {
     Refused(Refused),
-    /// Its stream has ended, so that there is nobody to tell.
-    Broken,
+    /// It broke off, as this says.
+    Broken(String),
 }
 
 impl Arrival {
@@ -71,23 +72,24 @@ impl Arrival {
         self.message_bytes
     }
 
-    /// The one message of `body`, with its prefix.
+    /// All of `body`: of a call of gRPC its one message, with its prefix.
     ///
     /// # Errors
     ///
     /// When it does not come, or is not taken.
     pub(super) async fn wait(
         &self,
-        mut body: impl HttpBody<Data = Bytes> + Unpin,
+        mut body: impl HttpBody<Data = Bytes, Error: fmt::Display> + Unpin,
+        is_grpc: bool,
     ) -> Result<Arrived, Missing> {
         let mut arrived = Arrived::default();
         // As a rule it is there with the headers.
-        if let Some(all) = self.read(&mut body, &mut arrived).now_or_never() {
+        if let Some(all) = self.read(&mut body, is_grpc, &mut arrived).now_or_never() {
             return all.map(|()| arrived);
         }
         let (told, ended) = oneshot::channel();
         let _waiting = self.line.join_within(self.most, End::Told(told));
-        let reading = self.read(&mut body, &mut arrived);
+        let reading = self.read(&mut body, is_grpc, &mut arrived);
         tokio::select! {
             all = timeout(REQUEST_TIMEOUT, reading) => {
                 all.unwrap_or(Err(Missing::Refused(Refused::Time)))?;
@@ -100,13 +102,18 @@ impl Arrival {
     /// Reads the rest of `body` into `arrived`, from where it was left.
     async fn read(
         &self,
-        body: &mut (impl HttpBody<Data = Bytes> + Unpin),
+        body: &mut (impl HttpBody<Data = Bytes, Error: fmt::Display> + Unpin),
+        is_grpc: bool,
         arrived: &mut Arrived,
     ) -> Result<(), Missing> {
         while let Some(frame) = poll_fn(|context| Pin::new(&mut *body).poll_frame(context)).await {
-            let frame = frame.map_err(|_| Missing::Broken)?;
+            let frame = frame.map_err(|error| Missing::Broken(error.to_string()))?;
             if let Ok(data) = frame.into_data() {
                 self.add(arrived, data).map_err(Missing::Refused)?;
+                if is_grpc {
+                    self.check_announced(&arrived.message)
+                        .map_err(Missing::Refused)?;
+                }
             }
         }
         Ok(())
@@ -134,8 +141,12 @@ impl Arrival {
             message.extend_from_slice(&data);
             message.freeze()
         };
-        // It says how long it will be, so that what is too long need not be waited for.
-        match arrived.message.first_chunk::<PREFIX_BYTES>() {
+        Ok(())
+    }
+
+    /// A message says how long it will be, so that what is too long need not be waited for.
+    fn check_announced(&self, message: &[u8]) -> Result<(), Refused> {
+        match message.first_chunk::<PREFIX_BYTES>() {
             Some([_, a, b, c, d]) => {
                 let announced = usize::try_from(u32::from_be_bytes([*a, *b, *c, *d]));
                 let fits = announced.is_ok_and(|length| length <= self.message_bytes);
@@ -247,7 +258,10 @@ mod tests {
         [&[0], &announced[..], &vec![7; length]].concat()
     }
 
-    fn in_pieces(bytes: &[u8], size: usize) -> impl HttpBody<Data = Bytes> + Unpin {
+    fn in_pieces(
+        bytes: &[u8],
+        size: usize,
+    ) -> impl HttpBody<Data = Bytes, Error = Infallible> + Unpin {
         let pieces: Vec<_> = (bytes.chunks(size))
             .map(|piece| Ok::<_, Infallible>(Frame::data(Bytes::copy_from_slice(piece))))
             .collect();
@@ -257,7 +271,7 @@ mod tests {
     fn refused(taken: Result<Arrived, Missing>) -> Option<Refused> {
         match taken.err()? {
             Missing::Refused(refused) => Some(refused),
-            Missing::Broken => None,
+            Missing::Broken(_) => None,
         }
     }
 
@@ -265,7 +279,7 @@ mod tests {
     async fn a_message_is_whole_in_whatever_pieces_it_came() {
         for size in [1, 3, 4096, LIMITS * 2] {
             let sent = message(LIMITS);
-            let arrived = arrival().wait(in_pieces(&sent, size)).await;
+            let arrived = arrival().wait(in_pieces(&sent, size), true).await;
             assert_eq!(arrived.ok().unwrap().message, sent, "{size}");
         }
     }
@@ -275,12 +289,21 @@ mod tests {
         let long = message(LIMITS + 1);
         for sent in [&long[..PREFIX_BYTES], &long] {
             let taken = arrival()
-                .wait(Full::new(Bytes::copy_from_slice(sent)))
+                .wait(Full::new(Bytes::copy_from_slice(sent)), true)
                 .await;
             assert_eq!(refused(taken), Some(Refused::Size));
         }
         let trailing = [message(LIMITS), vec![0; 1]].concat();
-        let taken = arrival().wait(in_pieces(&trailing, 1000)).await;
+        let taken = arrival().wait(in_pieces(&trailing, 1000), true).await;
+        assert_eq!(refused(taken), Some(Refused::Size));
+    }
+
+    #[tokio::test]
+    async fn a_body_begins_with_what_it_likes() {
+        let sent = vec![b'{'; LIMITS];
+        let arrived = arrival().wait(in_pieces(&sent, 1000), false).await;
+        assert_eq!(arrived.ok().unwrap().message, sent);
+        let taken = arrival().wait(in_pieces(&sent, 1000), true).await;
         assert_eq!(refused(taken), Some(Refused::Size));
     }
 
@@ -292,16 +315,18 @@ mod tests {
         for _ in 1..MESSAGES_BYTES / LIMITS {
             taken.push(
                 arrival
-                    .wait(in_pieces(&message(LIMITS), 9999))
+                    .wait(in_pieces(&message(LIMITS), 9999), true)
                     .await
                     .ok()
                     .unwrap(),
             );
         }
-        let more = arrival.wait(in_pieces(&message(LIMITS), 9999)).await;
+        let more = arrival.wait(in_pieces(&message(LIMITS), 9999), true).await;
         assert_eq!(refused(more), Some(Refused::Memory));
         taken.pop();
-        let more = arrival.wait(in_pieces(&message(LIMITS / 2), 9999)).await;
+        let more = arrival
+            .wait(in_pieces(&message(LIMITS / 2), 9999), true)
+            .await;
         assert!(more.is_ok());
     }
 
@@ -340,7 +365,7 @@ mod tests {
         let slow = || {
             let arrival = Arc::clone(&arrival);
             let never = StreamBody::new(futures_util::stream::pending::<Result<_, Infallible>>());
-            tokio::spawn(async move { arrival.wait(never).await })
+            tokio::spawn(async move { arrival.wait(never, true).await })
         };
         let first = slow();
         tokio::task::yield_now().await;

@@ -11,12 +11,12 @@ use hyper::{
     body::{Body as HttpBody, Incoming},
     service::Service,
 };
-use tokio::{sync::OwnedSemaphorePermit, time::timeout};
+use tokio::time::timeout;
 use tonic::{Code, Status};
 use tower_service::Service as _;
 
 use super::{
-    arrival::{Arrived, Fed, Missing},
+    admission::{self, Admission},
     calls::{Call, Calls},
     counts::Refused,
     entry::{self, Entry},
@@ -24,7 +24,7 @@ use super::{
     limits::REQUEST_TIMEOUT,
     placed::{Held, Placed, code},
     request_id::{self, X_REQUEST_ID},
-    room::{Room, Sort},
+    room::Room,
     seats::Seat,
 };
 use crate::{
@@ -180,7 +180,12 @@ impl PeersGate {
             }
             request.extensions_mut().insert(caller);
         }
-        let (request, place, share) = admit(room, sort, request, is_grpc).await?;
+        let Admission {
+            request,
+            sort,
+            place,
+            share,
+        } = admission::admit(room, &gate.web, sort, request, is_grpc).await?;
         let answering = async {
             if is_grpc {
                 match gate.routes.clone().call(request).await {
@@ -242,45 +247,6 @@ fn is_grpc<B>(request: &Request<B>) -> bool {
     let content_type = request.headers().get(CONTENT_TYPE);
     request.version() == Version::HTTP_2
         && content_type.is_some_and(|value| value.as_bytes().starts_with(GRPC))
-}
-
-/// A request that may be served, with its place and its share of the memory for messages.
-type Placement = (
-    Request<Body>,
-    OwnedSemaphorePermit,
-    Option<OwnedSemaphorePermit>,
-);
-
-/// Finds a place for `request`, once its message is there where it has but one, as some calls of gRPC have.
-async fn admit(
-    room: &Room,
-    sort: &Sort,
-    request: Request<Incoming>,
-    is_grpc: bool,
-) -> Result<Placement, Status> {
-    let refuse = |refused| {
-        room.count(refused);
-        match refused {
-            Refused::Size => service::too_large(room.arrival.message_bytes()),
-            Refused::Time => service::timed_out(REQUEST_TIMEOUT),
-            _ => service::overloaded(),
-        }
-    };
-    if !sort.is_single || !is_grpc {
-        let place = room.take(sort).await.map_err(refuse)?;
-        let line = if is_grpc { &sort.silent } else { &sort.posting };
-        let request = request.map(|body| Fed::body(body, Arc::clone(line)));
-        return Ok((request, place, None));
-    }
-    let (parts, body) = request.into_parts();
-    let Arrived { message, share } = match room.arrival.wait(body).await {
-        Ok(arrived) => arrived,
-        Err(Missing::Refused(refused)) => return Err(refuse(refused)),
-        Err(Missing::Broken) => return Err(Status::cancelled("the request broke off")),
-    };
-    let place = room.take(sort).await.map_err(refuse)?;
-    let request = Request::from_parts(parts, Body::from(message));
-    Ok((request, place, share))
 }
 
 impl Service<Request<Incoming>> for PeersGate {

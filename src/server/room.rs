@@ -164,6 +164,11 @@ impl Room {
         }
     }
 
+    /// Single creates.
+    pub(super) fn creates(&self) -> &Sort {
+        &self.creates
+    }
+
     /// A place for one more of `sort`.
     ///
     /// # Errors

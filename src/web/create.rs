@@ -23,7 +23,7 @@ use tonic_prost::{ProstDecoder, ProstEncoder};
 
 use super::{
     CONSIGNMENTS, Site, asking,
-    intake::Received,
+    intake::{BYTE_ORDER_MARK, Received, SMALL_BODY_BYTES},
     problem::{Error, Field, Problem},
 };
 use crate::{
@@ -41,12 +41,8 @@ use crate::{
 const MAX_RECORDS: usize = 10_000;
 /// Most conflicts that an error names.
 const MAX_FIELDS: usize = 10;
-/// A body up to this many bytes is read where it came, which takes less time than to hand it to another thread.
-const SMALL_BODY_BYTES: usize = 8 * 1024;
 /// Larger bodies that are read at once: meanwhile one takes a core, and up to fifteen times its size in memory.
 pub(super) const READ_AT_ONCE: usize = 2;
-/// What some editors begin a text with.
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// What errors call the body.
 const BODY: &str = "body";
 

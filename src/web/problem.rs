@@ -1,6 +1,6 @@
 //! What callers over HTTP are told when something is wrong: the statuses of the service, as HTTP has them.
 
-use std::error::Error as StdError;
+use std::{error::Error as StdError, fmt};
 
 use axum::{
     body::Body,
@@ -92,8 +92,7 @@ impl Problem {
             }
             cause = error.source();
         }
-        let said = format!("the body could not be read to its end: {error}");
-        Self::new(StatusCode::BAD_REQUEST, Code::InvalidArgument, said)
+        Self::from(&broken_off(error))
     }
 
     /// It may be sent again as it is.
@@ -113,6 +112,11 @@ impl Problem {
         self.fields = fields;
         self
     }
+}
+
+/// What to tell the sender of a body that broke off with `error`.
+pub fn broken_off(error: &impl fmt::Display) -> Status {
+    Status::invalid_argument(format!("the body could not be read to its end: {error}"))
 }
 
 #[cfg(test)]

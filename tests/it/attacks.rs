@@ -13,7 +13,9 @@ mod idle;
 mod limits;
 mod posts;
 mod strangers;
+mod together;
 mod unread;
+mod way;
 
 /// What the server may take at most, whatever is done to it.
 const MEMORY_KIB: u64 = 256 * 1024;

@@ -1,20 +1,25 @@
 //! One who does the same thing again and again, from many addresses, at a rate that is given.
 
 use std::{
-    io::{ErrorKind, Read as _, Write as _},
+    io::{ErrorKind, Read, Write},
     net::{Ipv4Addr, SocketAddr, TcpStream},
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
 use rustix::time::{ClockId, clock_gettime};
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use socket2::{Domain, Socket, Type};
 
-use crate::support::http2::{PREFACE, SETTINGS, frame};
+use super::ATTACK;
+use crate::support::{
+    eventually,
+    http2::{PREFACE, SETTINGS, frame},
+};
 
 /// How often it does some of what it does.
 const TICK: Duration = Duration::from_millis(10);
@@ -25,7 +30,7 @@ const KEPT: usize = 64 * 1024;
 #[derive(Clone, Copy)]
 pub(super) struct Attack {
     pub(super) name: &'static str,
-    /// What each connection begins with, after its settings.
+    /// What each connection begins with.
     pub(super) first: fn() -> Vec<u8>,
     /// What is sent with the number of a stream that was not used before.
     pub(super) each: fn(u32) -> Vec<u8>,
@@ -36,8 +41,23 @@ pub(super) struct Attack {
     pub(super) renewed_after: u32,
 }
 
+/// Whom it is done to.
+#[derive(Clone)]
+pub(super) struct Target {
+    pub(super) address: SocketAddr,
+    /// Where it is done by TLS.
+    pub(super) tls: Option<Arc<ClientConfig>>,
+}
+
+impl From<SocketAddr> for Target {
+    fn from(address: SocketAddr) -> Self {
+        Self { address, tls: None }
+    }
+}
+
 /// It at work, on a thread of its own.
 pub(super) struct Attacker {
+    attack: Attack,
     stop: Arc<AtomicBool>,
     done: Arc<AtomicU64>,
     thread: JoinHandle<Duration>,
@@ -47,21 +67,24 @@ pub(super) struct Attacker {
 /// What it did.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Done {
+    pub(super) name: &'static str,
     pub(super) times: u64,
     /// The share of one core that it took.
     pub(super) cpu: f64,
 }
 
 impl Attacker {
-    pub(super) fn start(server: SocketAddr, attack: Attack) -> Self {
+    pub(super) fn start(target: impl Into<Target>, attack: Attack) -> Self {
+        let target = target.into();
         let stop = Arc::new(AtomicBool::new(false));
         let done = Arc::new(AtomicU64::new(0));
         let shared = (Arc::clone(&stop), Arc::clone(&done));
         let thread = thread::spawn(move || {
-            run(server, attack, &shared.0, &shared.1);
+            run(&target, attack, &shared.0, &shared.1);
             clock_gettime(ClockId::ThreadCPUTime).try_into().unwrap()
         });
         Self {
+            attack,
             stop,
             done,
             thread,
@@ -74,11 +97,22 @@ impl Attacker {
         self.done.load(Ordering::Relaxed)
     }
 
+    /// Waits until it has gone on for as long as an attack does, and has done as much as it can in that time on a slow
+    /// machine.
+    #[track_caller]
+    pub(super) fn goes_on(&self) {
+        let least = u64::from(self.attack.rate) * ATTACK.as_secs() / 20;
+        eventually(self.attack.name, || {
+            (self.times() >= least && self.begun.elapsed() >= ATTACK).then_some(())
+        });
+    }
+
     pub(super) fn stop(self) -> Done {
         self.stop.store(true, Ordering::Relaxed);
         let took = self.begun.elapsed();
         let cpu = self.thread.join().unwrap();
         Done {
+            name: self.attack.name,
             times: self.done.load(Ordering::Relaxed),
             cpu: cpu.as_secs_f64() / took.as_secs_f64(),
         }
@@ -95,9 +129,23 @@ pub(super) fn connect(server: SocketAddr, number: usize) -> std::io::Result<TcpS
     Ok(socket.into())
 }
 
+/// What a connection of HTTP/2 begins with.
+pub(super) fn hello() -> Vec<u8> {
+    [PREFACE, &frame(SETTINGS, 0, 0, &[])].concat()
+}
+
+pub(super) fn nothing() -> Vec<u8> {
+    Vec::new()
+}
+
+/// What is said over a connection, be it by TLS.
+trait Wire: Read + Write {}
+
+impl<W: Read + Write> Wire for W {}
+
 /// A connection under attack.
 struct Line {
-    stream: TcpStream,
+    wire: Box<dyn Wire>,
     /// What is to be sent yet.
     out: Vec<u8>,
     stream_id: u32,
@@ -105,13 +153,23 @@ struct Line {
 }
 
 impl Line {
-    fn open(server: SocketAddr, number: usize, attack: &Attack) -> Option<Self> {
-        let stream = connect(server, number).ok()?;
+    fn open(target: &Target, attack: &Attack) -> Option<Self> {
+        /// Over all attackers, so that each has other addresses.
+        static OPENED: AtomicUsize = AtomicUsize::new(0);
+        let number = OPENED.fetch_add(1, Ordering::Relaxed);
+        let stream = connect(target.address, number).ok()?;
         stream.set_nonblocking(true).ok()?;
-        let out = [PREFACE, &frame(SETTINGS, 0, 0, &[]), &(attack.first)()].concat();
+        let wire: Box<dyn Wire> = match &target.tls {
+            None => Box::new(stream),
+            Some(config) => {
+                let name = "shippy".try_into().unwrap();
+                let connection = ClientConnection::new(Arc::clone(config), name).unwrap();
+                Box::new(StreamOwned::new(connection, stream))
+            }
+        };
         Some(Self {
-            stream,
-            out,
+            wire,
+            out: (attack.first)(),
             stream_id: 1,
             times: 0,
         })
@@ -121,7 +179,7 @@ impl Line {
     fn pump(&mut self) -> Option<()> {
         let passed = |error: &std::io::Error| error.kind() == ErrorKind::WouldBlock;
         while !self.out.is_empty() {
-            match self.stream.write(&self.out) {
+            match self.wire.write(&self.out) {
                 Ok(count) => drop(self.out.drain(..count)),
                 Err(error) if passed(&error) => break,
                 Err(_) => return None,
@@ -129,7 +187,7 @@ impl Line {
         }
         let mut heard = [0; 16 * 1024];
         loop {
-            match self.stream.read(&mut heard) {
+            match self.wire.read(&mut heard) {
                 Ok(0) => return None,
                 Ok(_) => {}
                 Err(error) if passed(&error) => return Some(()),
@@ -139,9 +197,8 @@ impl Line {
     }
 }
 
-fn run(server: SocketAddr, attack: Attack, stop: &AtomicBool, done: &AtomicU64) {
+fn run(target: &Target, attack: Attack, stop: &AtomicBool, done: &AtomicU64) {
     let mut lines: Vec<Option<Line>> = (0..attack.connections).map(|_| None).collect();
-    let mut opened = 0;
     let begun = Instant::now();
     let mut owed = 0.0;
     let mut paid = 0.0;
@@ -149,8 +206,7 @@ fn run(server: SocketAddr, attack: Attack, stop: &AtomicBool, done: &AtomicU64) 
         owed = f64::max(owed, begun.elapsed().as_secs_f64() * f64::from(attack.rate));
         for place in &mut lines {
             if place.is_none() {
-                *place = Line::open(server, opened, &attack);
-                opened += 1;
+                *place = Line::open(target, &attack);
             }
             let Some(line) = place else {
                 continue;

@@ -1,13 +1,14 @@
 //! Floods of what HTTP/2 allows.
 
 use super::{
-    ATTACK,
-    attacker::{Attack, Attacker},
+    attacker::{Attack, Attacker, hello},
     honest::Honest,
     is_normal,
+    together::{all_at_once, by_tls},
+    way::Way,
 };
 use crate::support::{
-    Server, eventually, folder,
+    Server, folder,
     http2::{
         CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, PING, RST_STREAM, SETTINGS,
         WINDOW_UPDATE, frame, path, request,
@@ -17,18 +18,14 @@ use crate::support::{
 /// What CANCEL is (RFC 9113 §7).
 const CANCEL: [u8; 4] = [0, 0, 0, 8];
 
-fn nothing() -> Vec<u8> {
-    Vec::new()
-}
-
-fn create_headers(flags: u8, stream: u32) -> Vec<u8> {
+pub(super) fn create_headers(flags: u8, stream: u32) -> Vec<u8> {
     frame(HEADERS, flags, stream, &request(&path("CreateConsignment")))
 }
 
 /// CVE-2023-44487: each request is taken back at once, so that no number of streams is ever exceeded.
 pub(super) const RAPID_RESET: Attack = Attack {
     name: "rapid reset",
-    first: nothing,
+    first: hello,
     each: |stream| {
         let opened = create_headers(END_HEADERS, stream);
         [opened, frame(RST_STREAM, 0, stream, &CANCEL)].concat()
@@ -41,7 +38,7 @@ pub(super) const RAPID_RESET: Attack = Attack {
 /// Requests whose messages never come.
 pub(super) const STREAM_OPEN: Attack = Attack {
     name: "streams opened",
-    first: nothing,
+    first: hello,
     each: |stream| create_headers(END_HEADERS, stream),
     rate: 5_000,
     connections: 16,
@@ -53,7 +50,7 @@ const OTHERS: [Attack; 6] = [
     // CVE-2024-27316: headers without an end.
     Attack {
         name: "CONTINUATION",
-        first: || create_headers(0, 1),
+        first: || [hello(), create_headers(0, 1)].concat(),
         each: |_| frame(CONTINUATION, 0, 1, &[b'x'; 1024]),
         rate: 5_000,
         connections: 4,
@@ -62,7 +59,7 @@ const OTHERS: [Attack; 6] = [
     // CVE-2019-9512 and CVE-2019-9515: each asks for an answer.
     Attack {
         name: "PING",
-        first: nothing,
+        first: hello,
         each: |_| frame(PING, 0, 0, &[7; 8]),
         rate: 10_000,
         connections: 4,
@@ -70,7 +67,7 @@ const OTHERS: [Attack; 6] = [
     },
     Attack {
         name: "SETTINGS",
-        first: nothing,
+        first: hello,
         each: |_| frame(SETTINGS, 0, 0, &[0, 4, 0, 1, 0, 0]),
         rate: 10_000,
         connections: 4,
@@ -79,7 +76,7 @@ const OTHERS: [Attack; 6] = [
     // Which is an error each time.
     Attack {
         name: "WINDOW_UPDATE by 0",
-        first: nothing,
+        first: hello,
         each: |_| frame(WINDOW_UPDATE, 0, 0, &[0; 4]),
         rate: 1_000,
         connections: 8,
@@ -88,7 +85,7 @@ const OTHERS: [Attack; 6] = [
     // CVE-2019-9518: work for nothing.
     Attack {
         name: "DATA without data",
-        first: || create_headers(END_HEADERS, 1),
+        first: || [hello(), create_headers(END_HEADERS, 1)].concat(),
         each: |_| frame(DATA, 0, 1, &[]),
         rate: 10_000,
         connections: 4,
@@ -97,7 +94,7 @@ const OTHERS: [Attack; 6] = [
     // Requests that are refused at once, as many as can be sent.
     Attack {
         name: "requests for what is not there",
-        first: nothing,
+        first: hello,
         each: |stream| {
             let headers = request("/depot.Depot/Rob");
             frame(HEADERS, END_HEADERS | END_STREAM, stream, &headers)
@@ -108,24 +105,26 @@ const OTHERS: [Attack; 6] = [
     },
 ];
 
+/// Has `attackers` at work beside `honest` for a while.
+#[track_caller]
+fn beside(honest: Honest, attackers: Vec<Attacker>) {
+    for attacker in &attackers {
+        attacker.goes_on();
+    }
+    honest.gets_on();
+    let done: Vec<_> = attackers.into_iter().map(Attacker::stop).collect();
+    honest.gets_on();
+    let fared = honest.stop();
+    println!("{done:?}, beside it {fared:?}");
+    // And as a rule at once.
+    assert!(fared.again * 2 < fared.created, "{fared:?}");
+}
+
 fn attacked_by(attack: Attack) {
     let home = folder();
     let server = Server::start(home.path());
     let honest = Honest::start(&server, None);
-    let attacker = Attacker::start(server.address, attack);
-    // As much as it can do in that time, and on a slow machine for longer.
-    let least = u64::from(attack.rate) * ATTACK.as_secs() / 20;
-    let begun = std::time::Instant::now();
-    eventually(attack.name, || {
-        (attacker.times() >= least && begun.elapsed() >= ATTACK).then_some(())
-    });
-    honest.gets_on();
-    let done = attacker.stop();
-    honest.gets_on();
-    let fared = honest.stop();
-    println!("{}: {done:?}, beside it {fared:?}", attack.name);
-    // And as a rule at once.
-    assert!(fared.again * 2 < fared.created, "{fared:?}");
+    beside(honest, vec![Attacker::start(server.address, attack)]);
     is_normal(&server, home.path(), &[]);
 }
 
@@ -144,4 +143,25 @@ fn honest_clients_are_answered_beside_other_floods() {
     for attack in OTHERS {
         attacked_by(attack);
     }
+}
+
+#[test]
+fn honest_clients_are_answered_beside_all_floods_at_once() {
+    let home = folder();
+    let server = Server::start(home.path());
+    let honest = Honest::start(&server, None);
+    beside(honest, all_at_once(&server.address.into()));
+    is_normal(&server, home.path(), &[]);
+}
+
+#[test]
+fn honest_clients_are_answered_beside_floods_of_a_server_with_tls() {
+    let home = folder();
+    let way = Way::by_tls(home.path());
+    let server = Server::start_with(home.path(), |command| {
+        command.args(way.serve_args());
+    });
+    let honest = Honest::start_at(way.endpoint(&server), None);
+    beside(honest, by_tls(&way.target(&server)));
+    is_normal(&server, home.path(), &way.ask_args());
 }

@@ -17,6 +17,7 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 
+use super::way::Way;
 use crate::support::{SOON, Server, eventually};
 
 /// As many as write at once.
@@ -44,9 +45,13 @@ pub(super) struct Fared {
 impl Honest {
     /// They begin; once each has been answered, this returns.
     pub(super) fn start(server: &Server, token: Option<&str>) -> Self {
+        Self::start_at(Way::in_clear().endpoint(server), token)
+    }
+
+    /// The same at `endpoint`.
+    pub(super) fn start_at(endpoint: Endpoint, token: Option<&str>) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let answered = Arc::new(AtomicU64::new(0));
-        let address = server.address;
         let header = token.map(|token| format!("Bearer {token}").parse().unwrap());
         let shared = (Arc::clone(&stop), Arc::clone(&answered));
         let thread = thread::spawn(move || {
@@ -55,7 +60,6 @@ impl Honest {
                 .build()
                 .unwrap();
             runtime.block_on(async {
-                let endpoint = Endpoint::from_shared(format!("http://{address}")).unwrap();
                 let writers = (0..WRITERS).map(|_| {
                     let channel = endpoint.connect_lazy();
                     write(channel, header.clone(), &shared.0, &shared.1)

@@ -5,13 +5,13 @@ use std::{io::Write as _, net::TcpStream, path::Path, thread, time::Duration};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::{
-    attacker::{Attack, Attacker, connect},
+    attacker::{Attack, Attacker, connect, hello},
     honest::Honest,
     is_normal,
 };
 use crate::support::{
     Server, eventually, folder,
-    http2::{DATA, END_HEADERS, HEADERS, PING, PREFACE, SETTINGS, frame, path, request},
+    http2::{DATA, END_HEADERS, HEADERS, PING, frame, path, request},
 };
 
 /// More idle ones than there are places.
@@ -24,9 +24,9 @@ const DRIP: Duration = Duration::from_millis(500);
 const DRIPS: usize = 30;
 
 /// Those who hold a connection, answer when they are asked whether they are there, and come again when they are let go.
-const HOLD: Attack = Attack {
+pub(super) const HOLD: Attack = Attack {
     name: "held connections",
-    first: Vec::new,
+    first: hello,
     // What h2 asks with.
     each: |_| {
         frame(
@@ -60,7 +60,7 @@ fn allow(count: usize) {
 
 /// `count` connections that have said that they speak HTTP/2, and no more.
 fn hold(server: &Server, count: usize) -> Vec<TcpStream> {
-    let hello = [PREFACE, &frame(SETTINGS, 0, 0, &[])].concat();
+    let hello = hello();
     let one = |number| {
         let mut stream = connect(server.address, number).unwrap();
         // It may have been closed for the next already.
@@ -114,7 +114,7 @@ fn a_thousand_who_send_a_byte_at_a_time_keep_nobody_out() {
     let home = folder();
     let server = serve(home.path(), &[]);
     let honest = Honest::start(&server, None);
-    let hello = [PREFACE, &frame(SETTINGS, 0, 0, &[])].concat();
+    let hello = hello();
     let headers = frame(
         HEADERS,
         END_HEADERS,

@@ -29,16 +29,22 @@ fn watch(stream: u32) -> Vec<u8> {
     [headers, frame(DATA, END_STREAM, stream, &[0; 5])].concat()
 }
 
+/// A connection that takes nothing of what it asks for.
+pub(super) fn without_window() -> Vec<u8> {
+    [PREFACE, &frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0])].concat()
+}
+
+pub(super) fn check(stream: u32) -> Vec<u8> {
+    let path = "/grpc.health.v1.Health/Check";
+    let headers = frame(HEADERS, END_HEADERS, stream, &request(path));
+    [headers, frame(DATA, END_STREAM, stream, &[0; 5])].concat()
+}
+
 /// And ask for it, without taking the answer.
 const CHECKS: Attack = Attack {
     name: "health checks whose answers are not taken",
-    // A window of nothing.
-    first: || frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0]),
-    each: |stream| {
-        let path = "/grpc.health.v1.Health/Check";
-        let headers = frame(HEADERS, END_HEADERS, stream, &request(path));
-        [headers, frame(DATA, END_STREAM, stream, &[0; 5])].concat()
-    },
+    first: without_window,
+    each: check,
     rate: 2_000,
     connections: 8,
     renewed_after: 250,
