@@ -142,6 +142,10 @@ impl Server {
         let mut metrics = self.metrics;
         let measured = Measured::new(&mut metrics, &self.registry);
         measured::register(&mut metrics, &*self.store, &self.instance.version);
+        let tls = self.tls.map(Arc::new);
+        if let Some(tls) = &tls {
+            measured::register_certificate(&mut metrics, Arc::clone(tls));
+        }
         let service = RegisterService::new(
             Arc::clone(&self.store),
             self.limits.queue_bytes,
@@ -165,7 +169,7 @@ impl Server {
         let (phase, phases) = watch::channel(Phase::Serving);
         let entrance = Entrance {
             listener: self.listener,
-            tls: self.tls,
+            tls,
             tokens: self.tokens,
             probe: self.probe,
             limits: self.limits,

@@ -166,14 +166,14 @@ impl Web {
         }
     }
 
-    /// Lets the token that a page keeps in its cookie count as one that `request` is sent with.
+    /// Lets the token that a page keeps in its cookie count as one that `request`, which came `by_tls` or not, is sent with.
     ///
     /// # Errors
     ///
     /// What to tell the sender of a write that does not show that it comes from a page of ours.
-    pub fn open<B>(&self, request: &mut Request<B>) -> Result<(), Status> {
+    pub fn open<B>(&self, request: &mut Request<B>, by_tls: bool) -> Result<(), Status> {
         match &self.cookie {
-            Some(cookie) => cookie.open(request),
+            Some(cookie) => cookie.open(request, by_tls),
             None => Ok(()),
         }
     }

@@ -280,7 +280,12 @@ async fn open(
     };
     let opened = Opened::new(stream).await;
     let stream = opened.map_err(|why| (why == Unopened::Strange).then_some(Closed::Opening))?;
-    Ok((stream, Peer { address, names }))
+    let peer = Peer {
+        address,
+        is_by_tls: handshake.is_some(),
+        names,
+    };
+    Ok((stream, peer))
 }
 
 #[cfg(test)]

@@ -28,7 +28,7 @@ use crate::{tokens::Tokens, web::Web};
 /// As in [`super::Server`].
 pub(super) struct Entrance {
     pub(super) listener: TcpListener,
-    pub(super) tls: Option<Tls>,
+    pub(super) tls: Option<Arc<Tls>>,
     pub(super) tokens: Option<Current<Tokens>>,
     pub(super) probe: Option<TcpListener>,
     pub(super) limits: Limits,
@@ -63,7 +63,6 @@ impl Entrance {
         let mut beside = Vec::new();
         let refusals = Arc::new(Refusals::new());
         let handshake = self.tls.map(|tls| {
-            let tls = Arc::new(tls);
             beside.push(tokio::spawn(Arc::clone(&tls).keep_up()));
             Handshake::new(tls, Arc::clone(&refusals))
         });

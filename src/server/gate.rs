@@ -157,7 +157,7 @@ impl PeersGate {
             ));
         }
         if !is_grpc {
-            gate.web.open(&mut request)?;
+            gate.web.open(&mut request, peer.is_by_tls)?;
             let visitor = match &gate.guard {
                 None => Visitor::anybody(),
                 Some(guard) => guard.visitor(&peer, request.headers()),

@@ -28,6 +28,8 @@ pub(super) struct Guard {
 #[derive(Debug)]
 pub(super) struct Peer {
     pub(super) address: SocketAddr,
+    /// Whether its connection is by TLS.
+    pub(super) is_by_tls: bool,
     /// The names in the certificate that it has shown and proven to be its own, if it has.
     pub(super) names: Vec<String>,
 }
@@ -244,6 +246,7 @@ mod tests {
     fn code(names: &[&str], path: &str, header: Option<&str>) -> Code {
         let peer = Arc::new(Peer {
             address: ([127, 0, 0, 1], 1).into(),
+            is_by_tls: !names.is_empty(),
             names: names.iter().map(ToString::to_string).collect(),
         });
         let mut headers = HeaderMap::new();

@@ -31,7 +31,7 @@ impl Handshake {
         stream: TcpStream,
         peer: SocketAddr,
     ) -> Option<(TlsStream<TcpStream>, Vec<String>)> {
-        let accept = TlsAcceptor::from(self.tls.get()).accept(stream);
+        let accept = TlsAcceptor::from(Arc::clone(&self.tls.get().config)).accept(stream);
         match accept.into_fallible().await {
             Ok(stream) => {
                 let shown = stream.get_ref().1.peer_certificates();

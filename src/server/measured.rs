@@ -10,7 +10,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use super::calls::Calls;
+use super::{calls::Calls, tls::Tls};
 use crate::{
     metrics::gauge,
     registry,
@@ -47,6 +47,18 @@ pub(super) fn register(registry: &mut Registry, store: &dyn Store, version: &str
         "process_start_time_seconds",
         "When the server began, in seconds since the Unix epoch",
         move || Some(begun),
+    );
+}
+
+/// Registers when the certificate ends that is shown now.
+pub(super) fn register_certificate(registry: &mut Registry, tls: Arc<Tls>) {
+    #[expect(clippy::cast_precision_loss, reason = "exact up to 2^53")]
+    let not_after = move || tls.get().not_after.map(|seconds| seconds as f64);
+    gauge(
+        registry,
+        "shippy_tls_certificate_not_after_timestamp_seconds",
+        "When the server's certificate ends, in seconds since the Unix epoch",
+        not_after,
     );
 }
 

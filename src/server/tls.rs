@@ -24,7 +24,14 @@ pub struct TlsFiles {
 }
 
 /// TLS with what is in the files now.
-pub type Tls = Current<ServerConfig>;
+pub type Tls = Current<Loaded>;
+
+/// What was in the files.
+pub struct Loaded {
+    pub(super) config: Arc<ServerConfig>,
+    /// When the server's certificate ends, in seconds since 1970, where it says so.
+    pub(super) not_after: Option<u64>,
+}
 
 impl TlsFiles {
     /// Loads what is in them.
@@ -42,7 +49,7 @@ impl TlsFiles {
             self.client_authorities.clone(),
         ];
         let files = files.into_iter().flatten().collect();
-        Current::load("TLS", files, move || self.config())
+        Current::load("TLS", files, move || self.loaded())
     }
 
     /// Whether they can be loaded, and what is to be said of the certificate's time.
@@ -56,13 +63,16 @@ impl TlsFiles {
         self.config_of(identity).map(|_| complaint)
     }
 
-    fn config(&self) -> anyhow::Result<ServerConfig> {
+    fn loaded(&self) -> anyhow::Result<Loaded> {
         let identity = tls::identity(&self.certificate, &self.key)?;
         if let Some(complaint) = complaint(&identity) {
             let path = self.certificate.display();
             tracing::warn!("the certificate in {path} {complaint}");
         }
-        self.config_of(identity)
+        Ok(Loaded {
+            not_after: validity(&identity).map(|validity| validity.not_after()),
+            config: Arc::new(self.config_of(identity)?),
+        })
     }
 
     fn config_of(&self, identity: Arc<CertifiedKey>) -> anyhow::Result<ServerConfig> {
@@ -89,7 +99,11 @@ impl TlsFiles {
 
 /// What is wrong, or soon will be, with the time that the certificate is good for.
 fn complaint(identity: &CertifiedKey) -> Option<Complaint> {
-    Validity::of(identity.cert.first()?)?.complaint(SystemTime::now())
+    validity(identity)?.complaint(SystemTime::now())
+}
+
+fn validity(identity: &CertifiedKey) -> Option<Validity> {
+    Validity::of(identity.cert.first()?)
 }
 
 /// Who `certificate` is for: the URIs in it and then the DNS names, as SPIFFE and others name a workload.

@@ -48,6 +48,12 @@ impl Validity {
         })
     }
 
+    /// Its last second, since 1970.
+    #[must_use]
+    pub fn not_after(&self) -> u64 {
+        self.not_after
+    }
+
     /// What to tell whoever looks after the certificate at the time `now`: that it is not good, or not for much longer.
     #[must_use]
     pub fn complaint(&self, now: SystemTime) -> Option<Complaint> {

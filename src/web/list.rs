@@ -39,10 +39,9 @@ pub(super) async fn list<S: ShippingService>(
     } = query::parse(uri.query().unwrap_or_default())?;
     let form = form(&headers, follow)?;
     request.follow = form == Form::Events;
-    if request.follow
-        && let Some(position) = query::resumed(&headers)?
-    {
-        request.after = Some(position);
+    let resumed = query::resumed(&headers)?;
+    if request.follow {
+        request.after = resumed.or(request.after);
     }
     let chunks = site
         .service

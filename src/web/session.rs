@@ -57,6 +57,10 @@ impl Visitor {
 #[derive(Debug, Clone)]
 struct Kept(String);
 
+/// Whether the page that sends a request came by TLS, which ends here or before.
+#[derive(Debug, Clone, Copy)]
+struct Secure(bool);
+
 /// Who it is, for their page.
 #[derive(Debug, Serialize)]
 struct Document {
@@ -76,12 +80,15 @@ impl Cookie {
         Self(format!("shippy-{register}"))
     }
 
-    /// Lets the token in a request's cookie count as one that it sends itself, unless it sends one.
+    /// Lets the token in a request's cookie count as one that it sends itself, unless it sends one. It came to this server
+    /// `by_tls` or not.
     ///
     /// # Errors
     ///
     /// What to tell the caller of a write that does not show that it comes from a page of ours.
-    pub(super) fn open<B>(&self, request: &mut Request<B>) -> Result<(), Status> {
+    pub(super) fn open<B>(&self, request: &mut Request<B>, by_tls: bool) -> Result<(), Status> {
+        let is_secure = by_tls || came_by_tls(request.headers());
+        request.extensions_mut().insert(Secure(is_secure));
         if request.headers().contains_key(AUTHORIZATION) {
             return Ok(());
         }
@@ -90,7 +97,7 @@ impl Cookie {
         if request.method() == Method::DELETE && request.uri().path() == SESSION {
             return Ok(());
         }
-        let Some(token) = self.find(request.uri(), request.headers()) else {
+        let Some(token) = self.find(request.uri(), request.headers(), is_secure) else {
             return Ok(());
         };
         let Ok(bearer) = HeaderValue::from_str(&format!("Bearer {token}")) else {
@@ -108,7 +115,7 @@ impl Cookie {
 
     /// The token in it (RFC 6265 §4.2.1). Others in the same domain, and whoever is between where something comes in clear,
     /// can set a cookie without the prefix: it counts only where it was set, on the browser's own machine.
-    fn find<'h>(&self, uri: &Uri, headers: &'h HeaderMap) -> Option<&'h str> {
+    fn find<'h>(&self, uri: &Uri, headers: &'h HeaderMap, is_secure: bool) -> Option<&'h str> {
         let texts = (headers.get_all(COOKIE).iter()).filter_map(|value| value.to_str().ok());
         let mut plain = None;
         for pair in texts.flat_map(|text| text.split(';')) {
@@ -122,7 +129,7 @@ impl Cookie {
                 plain = plain.or(Some(value));
             }
         }
-        plain.filter(|_| !came_by_tls(headers) && is_for_loopback(uri, headers))
+        plain.filter(|_| !is_secure && is_for_loopback(uri, headers))
     }
 
     /// What has the browser forget whatever it kept, however its page came.
@@ -186,6 +193,7 @@ async fn tell(Extension(visitor): Extension<Visitor>, kept: Option<Extension<Kep
 async fn begin(
     State(cookie): State<Cookie>,
     Extension(visitor): Extension<Visitor>,
+    Extension(Secure(is_secure)): Extension<Secure>,
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
@@ -201,7 +209,6 @@ async fn begin(
             said,
         ));
     };
-    let is_secure = came_by_tls(&headers);
     if !is_secure && !is_for_loopback(&uri, &headers) {
         let said = "this came in clear over a network, where anybody between can read it: take another token, and sign in by https, or at \
             http://localhost on the server's own machine";
@@ -239,7 +246,7 @@ fn document(visitor: Visitor, token: Option<&str>) -> Json<Document> {
     })
 }
 
-/// Whether the page that asks came by TLS, which ends here or before: browsers say so with each write.
+/// Whether the page that asks came by TLS to something before this server: browsers say so with each write.
 fn came_by_tls(headers: &HeaderMap) -> bool {
     headers
         .get(ORIGIN)

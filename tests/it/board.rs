@@ -14,6 +14,7 @@ mod live;
 mod parts;
 mod session;
 mod shown;
+mod token;
 mod vessels;
 
 /// Has the command line create `consignments`.

@@ -22,6 +22,8 @@ class Board {
   /** Whether what is shown is of other conditions than those that are set, until the server has answered. */
   #isStale = true;
   #register = null;
+  #isAsking = false;
+  #mayRead = false;
   #newSince = 0;
   #untold = 0;
   #newsTimer = null;
@@ -30,6 +32,8 @@ class Board {
     const at = (id) => document.getElementById(id);
     this.at = at;
     this.server = new Server();
+    // Who has lost a token may have another.
+    this.server.stranger = () => this.#mayRead && this.start();
     this.list = new List(at("rows"), (many) => this.#drawn(many));
     this.filters = new Filters(at("filters"), at("clear"), () => this.#begin());
     this.vessels = new Vessels(this.server, {body: at("vessels"), cover: at("vessels-cover"), known: at("known-vessels")},
@@ -47,12 +51,17 @@ class Board {
     document.addEventListener("keydown", (event) => this.#key(event));
   }
 
+  /** Asks who this is, and shows what they may see. */
   async start() {
+    if (this.#isAsking) return;
+    this.#isAsking = true;
     try {
       await this.session.look();
     } catch {
       this.state("away");
       setTimeout(() => this.start(), SESSION_RETRY);
+    } finally {
+      this.#isAsking = false;
     }
   }
 
@@ -94,8 +103,7 @@ class Board {
   refused(refusal) {
     this.state("refused");
     this.list.clear();
-    // Who has lost a token may have another.
-    if (refusal.status === 401) return this.start();
+    if (refusal.status === 401) return;
     const elsewhere = this.filters.complain(refusal.fields);
     if (elsewhere.length > 0 || refusal.fields.length === 0) this.#note(refusal.message);
   }
@@ -104,12 +112,16 @@ class Board {
 
   #may(scope) {
     const mayRead = scope !== "none";
+    this.#mayRead = mayRead;
     this.at("board").hidden = !mayRead;
     this.at("sign-in").hidden = mayRead;
     this.at("new").hidden = scope !== "write";
     if (!mayRead) {
       this.live.end();
+      this.vessels.clear();
       this.list.clear();
+      // What is typed stays in the form.
+      for (const dialog of [this.detail.dialog, this.record.dialog]) dialog.close();
       this.at("size").textContent = "–";
       this.at("state").textContent = "Not signed in";
       this.at("state").dataset.state = "refused";

@@ -21,6 +21,8 @@ export class Server {
   csrf = null;
   /** The register that answered last. */
   register = null;
+  /** Called where the server does not know, or not any more, who asks. */
+  stranger = () => {};
 
   /** What `GET path` answers, an object. */
   get(path, parameters, signal) {
@@ -70,6 +72,8 @@ export class Server {
     const response = await fetch(path, {...options, credentials: "same-origin", cache: "no-store", redirect: "error"});
     this.register = response.headers.get("shippy-register") ?? this.register;
     if (response.ok) return response;
+    // Whoever tries a token is told at its field.
+    if (response.status === 401 && !options.headers?.authorization) this.stranger();
     const document = await response.json().catch(() => ({}));
     throw new Refusal(response.status, document.error);
   }

@@ -31,14 +31,17 @@ export class Vessels {
     this.#plan();
   }
 
-  /** Forgets what is known, as of another register. */
+  /** Forgets what is known, as of another register, and asks for no more until there is something to ask for. */
   clear() {
+    clearTimeout(this.#timer);
+    this.#timer = null;
+    this.#wanted = -1;
     this.#known = -1;
     this.body.replaceChildren();
   }
 
   #plan() {
-    if (this.#timer !== null || this.#known === this.#wanted) return;
+    if (this.#timer !== null || this.#known >= this.#wanted) return;
     const wait = Math.max(0, this.#last + EVERY - Date.now());
     this.#timer = setTimeout(() => this.#look(), wait);
   }

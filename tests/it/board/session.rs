@@ -6,10 +6,10 @@ use tonic::{Code, Request, metadata::MetadataValue};
 
 use crate::{
     cli::file,
-    security::{serve, token},
+    security::{Authority, serve, token},
     support::{
         Server,
-        answer::{Answer, get, send},
+        answer::{Answer, get, send, send_by_tls},
         folder,
     },
 };
@@ -205,6 +205,37 @@ fn a_token_is_kept_only_where_nobody_between_could_read_it() {
         "{said:?}"
     );
     get(server.address, CONSIGNMENTS, &[&cookie]).is(200);
+}
+
+/// A browser sends the cookies of a host to all its ports, in clear and by TLS.
+#[test]
+fn by_tls_only_the_cookie_counts_that_was_set_by_tls() {
+    let home = folder();
+    let authority = Authority::new(home.path(), "ca");
+    let pair = authority.server(home.path(), "shippy");
+    let (server, desk, crane) = guarded(home.path(), &pair.args());
+    let ask = |method: &str, path: &str, headers: &[&str]| {
+        send_by_tls((server.address, &authority.file), method, path, headers)
+    };
+    // No browser says so little, but that it came by TLS is known without.
+    let bearer = format!("Authorization: Bearer {crane}");
+    for host in ["Host: localhost", "Host: 192.0.2.1"] {
+        let begun = ask("POST", "/session", &[&bearer, host]).is(200);
+        let (_, said) = cookie(&begun);
+        assert!(said.contains(&"Secure".into()), "{host}: {said:?}");
+    }
+    let name = format!("shippy-{}", server.register);
+    let (plain, prefixed) = (format!("{name}={desk}"), format!("__Host-{name}={crane}"));
+    for (kept, who, status) in [
+        (plain.clone(), None, 401),
+        (prefixed.clone(), Some("crane"), 200),
+        (format!("{plain}; {prefixed}"), Some("crane"), 200),
+    ] {
+        let headers = ["Host: localhost", &format!("Cookie: {kept}")];
+        let told = ask("GET", "/session", &headers).is(200).json();
+        assert_eq!(told["name"].as_str(), who, "{kept}");
+        ask("GET", CONSIGNMENTS, &headers).is(status);
+    }
 }
 
 #[test]

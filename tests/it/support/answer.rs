@@ -3,8 +3,10 @@
 use std::{
     io::{Read, Write as _},
     net::{SocketAddr, TcpStream},
+    sync::Arc,
 };
 
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use serde_json::Value;
 
 use super::SOON;
@@ -29,6 +31,28 @@ pub(crate) fn send(
     headers: &[&str],
     body: &str,
 ) -> Answer {
+    let mut stream = open(address);
+    // A server that refuses need not read the rest.
+    let _ = stream.write_all(request(address, method, path, headers, body).as_bytes());
+    Answer::read(&mut stream)
+}
+
+/// The same by TLS to a server whom the authority in the file `authority` vouches for.
+#[track_caller]
+pub(crate) fn send_by_tls(
+    (address, authority): (SocketAddr, &str),
+    method: &str,
+    path: &str,
+    headers: &[&str],
+) -> Answer {
+    let mut stream = open_by_tls(address, authority, &[]);
+    let request = request(address, method, path, headers, "");
+    stream.write_all(request.as_bytes()).unwrap();
+    Answer::read(&mut stream)
+}
+
+/// One request of HTTP/1.1, after which the connection ends.
+fn request(address: SocketAddr, method: &str, path: &str, headers: &[&str], body: &str) -> String {
     let is_host = |header: &&&str| header.to_lowercase().starts_with("host:");
     let host = format!("Host: {address}");
     let length = format!("Content-Length: {}", body.len());
@@ -39,11 +63,7 @@ pub(crate) fn send(
     lines.extend(headers.iter().find(is_host).is_none().then_some(host));
     lines.extend((!body.is_empty()).then_some(length));
     lines.extend(headers.iter().map(ToString::to_string));
-    let head = lines.join("\r\n");
-    let mut stream = open(address);
-    // A server that refuses need not read the rest.
-    let _ = stream.write_all(format!("{head}\r\n\r\n{body}").as_bytes());
-    Answer::read(&mut stream)
+    format!("{}\r\n\r\n{body}", lines.join("\r\n"))
 }
 
 /// The same of a request that has no more to say.
@@ -57,6 +77,24 @@ pub(crate) fn open(address: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(SOON)).unwrap();
     stream
+}
+
+/// The same by TLS to a server whom the authority in the file `authority` vouches for, with `protocols` offered by ALPN.
+pub(crate) fn open_by_tls(
+    address: SocketAddr,
+    authority: &str,
+    protocols: &[&[u8]],
+) -> StreamOwned<ClientConnection, TcpStream> {
+    let roots = shippy::tls::authorities(authority.as_ref()).unwrap();
+    let mut config = ClientConfig::builder_with_provider(shippy::tls::provider())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = protocols.iter().map(|one| one.to_vec()).collect();
+    let name = shippy::tls::SERVER_NAME.try_into().unwrap();
+    let connection = ClientConnection::new(Arc::new(config), name).unwrap();
+    StreamOwned::new(connection, open(address))
 }
 
 impl Answer {

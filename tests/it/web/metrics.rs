@@ -6,13 +6,17 @@ use std::{
     process::{Command, Stdio},
 };
 
+use rcgen::date_time_ymd;
 use shippy::proto::{Consignment, ListRequest};
 
 use super::{CONSIGNMENTS, JSON};
-use crate::support::{
-    Ran, Server,
-    answer::{get, send},
-    eventually, folder,
+use crate::{
+    security::{Authority, serve},
+    support::{
+        Ran, Server,
+        answer::{get, send, send_by_tls},
+        eventually, folder,
+    },
 };
 
 const DOCUMENT: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/operations.md"));
@@ -130,12 +134,46 @@ fn a_body_that_is_too_large_is_counted() {
 }
 
 #[test]
+fn it_is_told_when_the_certificate_ends_that_is_shown_now() {
+    const ENDS: &str = "shippy_tls_certificate_not_after_timestamp_seconds";
+    let home = folder();
+    let authority = Authority::new(home.path(), "ca");
+    let ending = |year| {
+        authority.certify(home.path(), "shippy", |params| {
+            params.not_after = date_time_ymd(year, 1, 1);
+        })
+    };
+    let pair = ending(2100);
+    let server = serve(home.path(), &pair.args());
+    let ends = || {
+        let server = (server.address, &*authority.file);
+        value(
+            &send_by_tls(server, "GET", "/metrics", &[]).is(200).body,
+            ENDS,
+        )
+    };
+    assert_eq!(ends(), 4_102_444_800);
+    ending(2101);
+    eventually("the renewed one", || {
+        (ends() == 4_133_980_800).then_some(())
+    });
+
+    let clear = Server::start(home.path());
+    assert!(!metrics(&clear).contains(ENDS));
+}
+
+#[test]
 fn the_document_has_each_metric_that_there_is_and_no_other() {
     let home = folder();
-    let server = Server::start(home.path());
+    let authority = Authority::new(home.path(), "ca");
+    let pair = authority.server(home.path(), "shippy");
+    let server = Server::start_with(home.path(), |command| {
+        command.args(pair.args());
+    });
+    let ask = |path| send_by_tls((server.address, &authority.file), "GET", path, &[]).is(200);
     // Of requests something is told once there was one.
-    get(server.address, "/healthz", &[]).is(200);
-    let metrics = metrics(&server);
+    ask("/healthz");
+    let metrics = ask("/metrics").body;
     let there: BTreeSet<_> = (metrics.lines())
         .filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next())
         .collect();

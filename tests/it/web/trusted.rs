@@ -1,11 +1,6 @@
 //! HTTP under the server's tokens and TLS.
 
-use std::{
-    io::{Read as _, Write as _},
-    sync::Arc,
-};
-
-use rustls::{ClientConfig, ClientConnection, StreamOwned};
+use std::io::{Read as _, Write as _};
 
 use super::{CONSIGNMENTS, JSON};
 use crate::{
@@ -13,7 +8,7 @@ use crate::{
     security::{Authority, serve, token},
     support::{
         Server,
-        answer::{Answer, get, open, send},
+        answer::{Answer, get, open, open_by_tls, send},
         eventually, folder,
     },
 };
@@ -91,16 +86,7 @@ fn by_tls(
     authority: &Authority,
     protocols: &[&[u8]],
 ) -> (Option<Vec<u8>>, Answer) {
-    let roots = shippy::tls::authorities(authority.file.as_ref()).unwrap();
-    let mut config = ClientConfig::builder_with_provider(shippy::tls::provider())
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    config.alpn_protocols = protocols.iter().map(|one| one.to_vec()).collect();
-    let name = "shippy".try_into().unwrap();
-    let connection = ClientConnection::new(Arc::new(config), name).unwrap();
-    let mut stream = StreamOwned::new(connection, open(server.address));
+    let mut stream = open_by_tls(server.address, &authority.file, protocols);
     write!(
         stream,
         "GET /readyz HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
