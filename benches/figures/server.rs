@@ -50,7 +50,7 @@ impl Server {
         command
             .args(["--store", url])
             .stdout(Stdio::null())
-            .env("SHIPPY_LOG", "warn,mdns_sd=off");
+            .env("SHIPPY_LOG", "warn");
         let begun = Instant::now();
         let child = command.spawn().context("could not start shippy serve")?;
         let mut server = Self {

@@ -17,9 +17,8 @@ use tracing_subscriber::{
 
 use crate::escape::acts;
 
-/// mdns-sd logs as an error whatever an interface refuses, which is an everyday thing that shippy says itself where it
-/// matters. hickory-resolver warns of each setting in /etc/resolv.conf that it does not have, of which nothing need come.
-const QUIET: [&str; 2] = ["mdns_sd", "hickory_resolver::system_conf"];
+/// hickory-resolver warns of each setting in /etc/resolv.conf that it does not have, of which nothing need come.
+const QUIET: &str = "hickory_resolver::system_conf";
 
 const FLAG: &str = "--log-format";
 const VARIABLE: &str = "SHIPPY_LOG_FORMAT";
@@ -80,7 +79,7 @@ pub(super) fn start(args: &LogArgs, serving: bool) {
     let by_default = || {
         Targets::new()
             .with_default(default)
-            .with_targets(QUIET.map(|part| (part, LevelFilter::OFF)))
+            .with_target(QUIET, LevelFilter::OFF)
     };
     let filter = args.log_level.clone().unwrap_or_else(by_default);
     let no_color = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
@@ -206,7 +205,7 @@ mod tests {
 
     #[test]
     fn a_level_is_a_word_that_is_known() {
-        for text in ["info", "off", "warn,shippy=debug,mdns_sd=trace"] {
+        for text in ["info", "off", "warn,shippy=debug,hyper=trace"] {
             assert!(parse_levels(text).is_ok(), "{text:?} was refused");
         }
         for text in [

@@ -5,9 +5,14 @@
 //! `avahi-browse -rt _shippy._tcp` and `dns-sd -B _shippy._tcp` show it. A client asks in two ways at once: a one-shot
 //! query that is answered by unicast within milliseconds, and an ordinary browse for where a firewall drops that.
 //!
-//! The rooms, from the top: `diagnosis`; `announce`; `search`, which confirms an announcement too; `query` and `browse`, the two
-//! ways to ask; `offer`, `found` and `message`; `addresses` and `daemon`; `interfaces` and `txt`. Each uses only what
-//! is below it.
+//! The rooms, from the top: `diagnosis`; `announce`, which confirms that a server is found; `responder`, `speaker` and
+//! `schedule`, who answer for it; `search`; `query` and `browse`, the two ways to ask; `records` and `message`, what is
+//! said and read; `offer` and `found`; `group`, the sockets; `addresses`, `interfaces` and `txt`. Each uses only what is
+//! below it.
+//!
+//! Nothing that is heard is kept but what a search has found, which is bounded: no flood makes a server or a client grow.
+
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::{
@@ -21,21 +26,25 @@ use crate::registry::{ANOTHER_NAME, Hints, Instance, Registry, RegistryError};
 mod addresses;
 mod announce;
 mod browse;
-mod daemon;
 pub mod diagnosis;
 mod found;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
+mod group;
 mod interfaces;
 mod message;
 mod offer;
 mod query;
+mod records;
+mod responder;
+mod schedule;
 mod search;
+mod speaker;
 mod txt;
 
-use announce::Announcement;
 use interfaces::Reach;
 use offer::Offer;
+use responder::Responder;
 use search::Search;
 use txt::Record;
 
@@ -43,7 +52,10 @@ use txt::Record;
 pub const SERVICE_TYPE: &str = "_shippy._tcp.local.";
 
 /// The UDP port of multicast DNS (RFC 6762 §3).
-pub const PORT: u16 = mdns_sd::MDNS_PORT;
+pub const PORT: u16 = 5353;
+
+/// How long to wait for a question to go out.
+const CHECK_DEADLINE: Duration = Duration::from_millis(500);
 
 const HINTS: Hints = Hints {
     start: "shippy serve (it stays on its own machine; shippy serve --lan opens it to the network)",
@@ -63,7 +75,7 @@ const HINTS: Hints = Hints {
 pub struct Mdns {
     port: u16,
     reach: Reach,
-    announced: Mutex<Option<Announcement>>,
+    announced: Mutex<Option<Responder>>,
 }
 
 impl Mdns {
@@ -118,17 +130,18 @@ impl Registry for Mdns {
         if let Err(error) = self.withdraw().await {
             tracing::debug!(%error, "could not withdraw the earlier announcement");
         }
-        let (announcement, events) = Announcement::start(&offer, &record, self.port)?;
-        // Not held while it is confirmed: a server that is told to stop meanwhile withdraws at once.
-        *self.announced.lock().await = Some(announcement);
         let search = Search::new(&record.service, self.port, offer.reach).by_query_alone();
-        announce::confirm(&record.id, events, search).await
+        let id = record.id.clone();
+        let responder = announce::announce(offer, record, self.port).await?;
+        // Not held while it is confirmed: a server that is told to stop meanwhile withdraws at once.
+        *self.announced.lock().await = Some(responder);
+        announce::confirm(&id, search).await
     }
 
     async fn withdraw(&self) -> Result<(), RegistryError> {
-        let announcement = self.announced.lock().await.take();
-        match announcement {
-            Some(announcement) => announcement.withdraw().await,
+        let announced = self.announced.lock().await.take();
+        match announced {
+            Some(responder) => responder.end().await,
             None => Ok(()),
         }
     }
@@ -153,7 +166,7 @@ impl Registry for Mdns {
     /// [`RegistryError::NoMulticast`] when no interface takes a question.
     async fn check(&self, name: &str) -> Result<(), RegistryError> {
         let mut search = self.find(name);
-        match timeout(daemon::PATIENCE, search.next()).await {
+        match timeout(CHECK_DEADLINE, search.next()).await {
             Ok(Some(Err(error))) => Err(error),
             // Whether anybody answers is not what was asked.
             _ => Ok(()),

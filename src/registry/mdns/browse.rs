@@ -1,125 +1,130 @@
 //! Browsing (RFC 6763 §4): the answers that responders multicast, heard on the multicast DNS port itself.
 
-use std::{collections::HashMap, net::IpAddr};
+use std::{
+    future::poll_fn,
+    task::{Context, Poll},
+    time::Duration,
+};
 
-use futures_util::future::BoxFuture;
-use mdns_sd::{HostnameResolutionEvent, Receiver, ResolvedService, ScopedIp, ServiceEvent};
+use tokio::time::{Instant, sleep_until};
 
 use super::{
-    SERVICE_TYPE,
-    daemon::{self, Daemon},
     found::Sighting,
-    interfaces::Reach,
-    txt::Record,
+    group::{MEMBERS_MAX, MESSAGE_MAX, Member},
+    interfaces::{self, Reach},
+    message,
 };
-use crate::registry::RegistryError;
 
-/// Most hosts whose addresses are asked for: far more than a network has, and what a flood of lies may cost.
-const HOSTS_MAX: usize = 32;
+/// The pause after the first question. It doubles with each that follows (RFC 6762 §5.2).
+const PAUSE: Duration = Duration::from_secs(1);
+/// The longest pause. The standard would have an hour; interfaces that have come are joined no later than that.
+const PAUSE_MAX: Duration = Duration::from_secs(60);
 
-/// A browse under way; it ends when this is dropped.
+/// A browse under way; it ends when this is dropped. It keeps nothing of what it hears.
+#[derive(Debug)]
 pub(super) struct Browse {
-    daemon: Daemon,
-    events: Receiver<ServiceEvent>,
-    flooded: BoxFuture<'static, ()>,
-    /// The hosts whose addresses were asked for; the questions end when the receiver is dropped.
-    hosts: HashMap<String, Receiver<HostnameResolutionEvent>>,
+    port: u16,
+    reach: Reach,
+    members: Vec<Member>,
+    /// Who is asked first for what was heard: each in turn, or a flood on one interface would drown the others.
+    first: usize,
+    question: Vec<u8>,
+    next_question: Instant,
+    pause: Duration,
+    buffer: Vec<u8>,
 }
 
 impl Browse {
-    /// Starts to listen, and to ask, on port `port` of the interfaces within `reach`.
-    pub(super) fn start(port: u16, reach: Reach) -> Result<Self, RegistryError> {
-        let daemon = Daemon::start(port, reach)?;
-        let events = daemon
-            .handle()
-            .browse(SERVICE_TYPE)
-            .map_err(daemon::failed)?;
-        Ok(Self {
-            flooded: daemon.flooded(),
-            daemon,
-            events,
-            hosts: HashMap::new(),
-        })
+    /// Listens, and asks, on the UDP port `port` of the interfaces within `reach`.
+    pub(super) fn start(port: u16, reach: Reach) -> Self {
+        let question = message::question(0).unwrap_or_else(|error| {
+            tracing::debug!(%error, "could not write the question");
+            Vec::new()
+        });
+        Self {
+            port,
+            reach,
+            members: Vec::new(),
+            first: 0,
+            question,
+            next_question: Instant::now(),
+            pause: PAUSE,
+            buffer: vec![0; MESSAGE_MAX],
+        }
     }
 
-    /// The next instance that is resolved, again when its records change; `None` when the browse has failed, or
-    /// remembers too much.
+    /// What is said next: the instances that it describes in full, if any.
     ///
     /// Losing the future loses nothing.
-    pub(super) async fn next(&mut self) -> Option<Sighting> {
+    pub(super) async fn next(&mut self) -> Vec<Sighting> {
         loop {
-            let event = tokio::select! {
-                event = self.events.recv_async() => event.ok()?,
-                () = &mut self.flooded => return None,
-            };
-            if let ServiceEvent::ServiceResolved(service) = event {
-                if !service.get_addresses().iter().any(is_global) {
-                    self.ask_for_addresses(service.get_hostname());
-                }
-                if let Some(sighting) = sighting(&service) {
-                    return Some(sighting);
-                }
-                tracing::trace!(
-                    name = service.get_fullname(),
-                    "an announcement that makes no sense is ignored"
-                );
+            let next_question = self.next_question;
+            tokio::select! {
+                sightings = poll_fn(|context| self.poll(context)) => return sightings,
+                () = sleep_until(next_question) => self.ask(),
             }
         }
     }
 
-    /// Asks for the addresses of `host`, which come as another resolved instance.
-    ///
-    /// Of a server that answers over IPv4 and IPv6, one answer may be lost. The browse does not make up for it: what it
-    /// knows from the other it names when it asks again, and a responder keeps silent about what is known (RFC 6762
-    /// §7.1).
-    fn ask_for_addresses(&mut self, host: &str) {
-        if self.hosts.len() >= HOSTS_MAX || self.hosts.contains_key(host) {
-            return;
-        }
-        match self.daemon.handle().resolve_hostname(host, None) {
-            Ok(answers) => {
-                self.hosts.insert(host.to_owned(), answers);
+    /// Asks on every interface. An answer that was lost is given to the next question, as none says what is known.
+    fn ask(&mut self) {
+        self.follow();
+        self.next_question = Instant::now() + self.pause;
+        self.pause = (2 * self.pause).min(PAUSE_MAX);
+        for member in &self.members {
+            if let Err(error) = member.say(&self.question) {
+                tracing::debug!(link = member.link().name, %error, "could not ask");
             }
-            Err(error) => tracing::debug!(host, %error, "could not ask for addresses"),
         }
     }
-}
 
-/// Whether the address goes without a scope; one that needs it cannot be connected to by URI.
-fn is_global(address: &ScopedIp) -> bool {
-    match address.to_ip_addr() {
-        IpAddr::V4(_) => true,
-        IpAddr::V6(ip) => !ip.is_unicast_link_local(),
+    /// Joins the group on the interfaces that have come or changed, and leaves it on those that have gone.
+    fn follow(&mut self) {
+        let links = interfaces::links(self.reach);
+        self.members.retain(|member| links.contains(member.link()));
+        for link in &links {
+            let versions = [
+                (true, link.ipv4().next().is_some()),
+                (false, link.ipv6().is_some()),
+            ];
+            for (is_ipv4, _) in versions.into_iter().filter(|(_, has_any)| *has_any) {
+                let is_it = |member: &Member| member.link() == link && member.is_ipv4() == is_ipv4;
+                if self.members.len() >= MEMBERS_MAX || self.members.iter().any(is_it) {
+                    continue;
+                }
+                match Member::join(link, is_ipv4, self.port) {
+                    Ok(member) => self.members.push(member),
+                    Err(error) => {
+                        tracing::debug!(link = link.name, is_ipv4, %error, "could not listen");
+                    }
+                }
+            }
+        }
     }
-}
 
-fn sighting(service: &ResolvedService) -> Option<Sighting> {
-    let properties = service.get_properties().iter();
-    let pairs: Vec<_> = properties
-        .map(|property| (property.key().as_bytes(), property.val()))
-        .collect();
-    let places: Vec<(IpAddr, u32)> = service.get_addresses().iter().flat_map(places).collect();
-    let mut heard_on: Vec<u32> = places.iter().map(|&(_, index)| index).collect();
-    heard_on.sort_unstable();
-    heard_on.dedup();
-    Some(Sighting {
-        record: Record::parse(&pairs)?,
-        port: service.get_port(),
-        places,
-        heard_on,
-    })
-}
-
-/// An address and the interfaces on which it was heard.
-fn places(address: &ScopedIp) -> Vec<(IpAddr, u32)> {
-    let ip = address.to_ip_addr();
-    match address {
-        ScopedIp::V4(v4) => v4
-            .interface_ids()
-            .iter()
-            .map(|interface| (ip, interface.index))
-            .collect(),
-        ScopedIp::V6(v6) => vec![(ip, v6.scope_id().index)],
-        _ => Vec::new(),
+    /// What one of the members has heard.
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Vec<Sighting>> {
+        let mut at = 0;
+        while at < self.members.len() {
+            let index = (self.first + at) % self.members.len();
+            let member = &self.members[index];
+            match member.poll_hear(context, &mut self.buffer) {
+                // RFC 6762 §6: what comes from another port is no answer.
+                Poll::Ready(Ok((length, sender))) if sender.port() == self.port => {
+                    self.first = index + 1;
+                    let answers = message::answers(None, &self.buffer[..length]).into_iter();
+                    let link = member.link().index;
+                    return Poll::Ready(answers.map(|answer| answer.heard_on(link)).collect());
+                }
+                Poll::Ready(Ok(_)) => {}
+                Poll::Ready(Err(error)) => {
+                    // Joined anew with the next question.
+                    tracing::debug!(link = member.link().name, %error, "could not hear");
+                    self.members.swap_remove(index);
+                }
+                Poll::Pending => at += 1,
+            }
+        }
+        Poll::Pending
     }
 }

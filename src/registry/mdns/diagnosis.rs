@@ -4,26 +4,23 @@
 use std::{
     collections::BTreeSet,
     io,
-    net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV6, UdpSocket as StdSocket},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     time::Duration,
 };
 
 use futures_util::future::join_all;
 use simple_dns::{CLASS, Name, Packet, QCLASS, QTYPE, Question, TYPE};
-use socket2::{Domain, InterfaceIndexOrAddress, SockRef, Type};
-use tokio::{
-    net::UdpSocket,
-    time::{Instant, sleep_until},
-};
+use tokio::time::{Instant, sleep_until};
 
 use super::{
     SERVICE_TYPE,
+    group::{MESSAGE_MAX, Member, listener},
     interfaces::{self, Link, Reach},
-    query::{GROUP_V4, GROUP_V6, MESSAGE_MAX, Socket},
+    message,
+    query::Socket,
+    records::EVERY_SERVICE,
 };
 
-/// What everybody answers who announces anything (RFC 6763 §9).
-const EVERY_SERVICE: &str = "_services._dns-sd._udp.local";
 /// The pauses between questions, as one may be lost: the last of them is repeated.
 const PAUSES: [Duration; 3] = [
     Duration::from_millis(50),
@@ -104,55 +101,11 @@ pub async fn diagnose(port: u16, time: Duration) -> Diagnosis {
 
 /// Binds the port as responders and browsers do, and lets it go again.
 fn shared(port: u16) -> Port {
-    match listener(
-        Domain::IPV4,
-        SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)),
-    ) {
+    match listener(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))) {
         Ok(_) => Port::Shared,
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => Port::Held,
         Err(error) => Port::Failed(error.to_string()),
     }
-}
-
-/// A socket that shares its port with whoever does so, too.
-fn listener(domain: Domain, at: SocketAddr) -> io::Result<socket2::Socket> {
-    let socket = socket2::Socket::new(domain, Type::DGRAM, None)?;
-    socket.set_reuse_address(true)?;
-    socket.set_reuse_port(true)?;
-    if domain == Domain::IPV6 {
-        socket.set_only_v6(true)?;
-    }
-    // Else Linux hands it what others have joined on other interfaces, from the moment that it is bound.
-    #[cfg(any(target_os = "android", target_os = "linux"))]
-    if domain == Domain::IPV6 {
-        socket.set_multicast_all_v6(false)?;
-    } else {
-        socket.set_multicast_all_v4(false)?;
-    }
-    socket.bind(&at.into())?;
-    Ok(socket)
-}
-
-/// A socket that hears what is said to the group on the interface `link`, and nothing else: what is sent to this machine
-/// alone is not taken from whom it is for.
-fn member(link: u32, is_ipv4: bool, port: u16) -> io::Result<UdpSocket> {
-    let (domain, group) = if is_ipv4 {
-        (Domain::IPV4, SocketAddr::from((GROUP_V4, port)))
-    } else {
-        (
-            Domain::IPV6,
-            SocketAddrV6::new(GROUP_V6, port, 0, link).into(),
-        )
-    };
-    let socket = listener(domain, group)?;
-    let options = SockRef::from(&socket);
-    if is_ipv4 {
-        options.join_multicast_v4_n(&GROUP_V4, &InterfaceIndexOrAddress::Index(link))?;
-    } else {
-        options.join_multicast_v6(&GROUP_V6, link)?;
-    }
-    socket.set_nonblocking(true)?;
-    UdpSocket::from_std(StdSocket::from(socket))
 }
 
 /// Asks on `link` from the address `from` again and again until it is `until`; `own` are this machine's addresses.
@@ -171,7 +124,7 @@ async fn echo(
         answered: BTreeSet::new(),
         others: BTreeSet::new(),
     };
-    let member = member(link.index, from.is_ipv4(), port).ok();
+    let member = Member::join(link, from.is_ipv4(), port).ok();
     let opened = Socket::open(from, link.index, port);
     let opened = opened.and_then(|socket| Ok((socket.udp.local_addr()?, socket)));
     match (opened, question()) {
@@ -198,7 +151,7 @@ struct Talk {
     ours: SocketAddr,
     question: Vec<u8>,
     /// What hears what is said to all.
-    member: Option<UdpSocket>,
+    member: Option<Member>,
 }
 
 impl Talk {
@@ -253,17 +206,16 @@ fn remember(speakers: &mut BTreeSet<IpAddr>, speaker: IpAddr) {
 }
 
 /// The next datagram; `None` when it was none. It never comes where nobody listens.
-async fn received(member: Option<&UdpSocket>, buffer: &mut [u8]) -> Option<(usize, SocketAddr)> {
+async fn received(member: Option<&Member>, buffer: &mut [u8]) -> Option<(usize, SocketAddr)> {
     match member {
-        Some(member) => member.recv_from(buffer).await.ok(),
+        Some(member) => member.hear(buffer).await.ok(),
         None => std::future::pending().await,
     }
 }
 
 /// Asks for shippy's servers, and for everything, so that whoever is there is heard.
 fn question() -> Result<Vec<u8>, simple_dns::SimpleDnsError> {
-    let [.., high, low] = *uuid::Uuid::now_v7().as_bytes();
-    let mut packet = Packet::new_query(u16::from_be_bytes([high, low]));
+    let mut packet = Packet::new_query(message::chance());
     for name in [SERVICE_TYPE.trim_end_matches('.'), EVERY_SERVICE] {
         let (kind, class) = (QTYPE::TYPE(TYPE::PTR), QCLASS::CLASS(CLASS::IN));
         let question = Question::new(Name::new(name)?, kind, class, false);

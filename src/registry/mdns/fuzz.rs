@@ -1,18 +1,51 @@
-//! What must hold of any datagram that comes as a reply.
+//! What must hold of any datagram that comes as a question or a reply.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
+
+use simple_dns::Packet;
 
 use super::{
     SERVICE_TYPE,
     found::{Found, Sighting},
+    group::MESSAGE_MAX,
     interfaces::link,
     message,
+    records::Records,
     txt::Record,
 };
-use crate::registry::{Instance, Preference, fuzz::check};
+use crate::registry::{Instance, Kind, Preference, fuzz::check};
 
 const LOOPBACK: u32 = 1;
 const LAN: u32 = 2;
+
+/// Reads `data` as a question for a server: the answer is a message that can be sent and read, to the group and to whoever
+/// knows no multicast DNS, and has no more than the server announces and denies.
+pub(crate) fn query(data: &[u8]) {
+    let Some(query) = message::query(data) else {
+        return;
+    };
+    let depot = Instance {
+        id: "1".to_owned(),
+        name: "depot".to_owned(),
+        version: "1".to_owned(),
+        addresses: Vec::new(),
+        register: "1".to_owned(),
+        kind: Kind::Single,
+        tls: false,
+        preference: Preference::default(),
+    };
+    let record = Record::new(&depot, &[]).unwrap();
+    let ip = [IpAddr::from([10, 0, 0, 5])];
+    let records = Records::new("shippy-1", &record, 7, &ip, &[]).unwrap();
+    let choice = records.answering(&query);
+    for message in [records.message(&choice), records.reply(&query, &choice)] {
+        let message = message.unwrap();
+        assert!(message.len() < MESSAGE_MAX);
+        let said = Packet::parse(&message).unwrap();
+        assert!(said.answers.len() + said.additional_records.len() <= records.len());
+        assert_eq!(said.answers.is_empty(), choice.is_empty());
+    }
+}
 
 /// Reads `data` as a datagram: what it describes can be announced in the same words, and leads to no address of this
 /// machine when it comes from the network.
@@ -22,7 +55,7 @@ pub(crate) fn reply(data: &[u8]) {
         record,
         port,
         addresses,
-    } in message::answers(id, data)
+    } in message::answers(Some(id), data)
     {
         let found = [LOOPBACK, LAN].map(|heard_on| {
             let sighting = Sighting {

@@ -78,7 +78,7 @@ impl Link {
 
 /// The interfaces within `reach`, loopback first: what runs on this machine is likeliest and answers soonest.
 ///
-/// An interface that is down has no part; a point-to-point one (a VPN's) neither, as `mdns-sd` has it.
+/// An interface that is down has no part; a point-to-point one (a VPN's) neither.
 pub(super) fn links(reach: Reach) -> Vec<Link> {
     let interfaces = if_addrs::get_if_addrs().unwrap_or_else(|error| {
         tracing::debug!(%error, "could not list the network interfaces");

@@ -1,4 +1,4 @@
-//! The question that a one-shot querier asks (RFC 6762 §5.1) and the reply that it gets (§6.7).
+//! The question that is asked for servers (RFC 6762 §5), and what is read of questions and answers.
 
 use std::{
     collections::HashMap,
@@ -6,11 +6,11 @@ use std::{
 };
 
 use simple_dns::{
-    CLASS, Name, Packet, PacketFlag, QCLASS, QTYPE, Question, ResourceRecord, SimpleDnsError, TYPE,
+    CLASS, Name, OPCODE, Packet, QCLASS, QTYPE, Question, ResourceRecord, SimpleDnsError, TYPE,
     rdata::{RData, TXT},
 };
 
-use super::{SERVICE_TYPE, txt::Record};
+use super::{SERVICE_TYPE, found::Sighting, txt::Record};
 
 /// Most instances taken from one reply: a legal message of 9,000 bytes holds fewer that are complete.
 const INSTANCES_MAX: usize = 64;
@@ -21,6 +21,51 @@ pub(super) struct Answer {
     pub(super) record: Record,
     pub(super) port: u16,
     pub(super) addresses: Vec<IpAddr>,
+}
+
+impl Answer {
+    /// It, heard on the interface `link`.
+    pub(super) fn heard_on(self, link: u32) -> Sighting {
+        Sighting {
+            record: self.record,
+            port: self.port,
+            places: self.addresses.into_iter().map(|ip| (ip, link)).collect(),
+            heard_on: vec![link],
+        }
+    }
+}
+
+/// Some number: of a kind that whoever means harm from afar cannot know.
+pub(super) fn chance() -> u16 {
+    let [.., high, low] = *uuid::Uuid::now_v7().as_bytes();
+    u16::from_be_bytes([high, low])
+}
+
+/// The question that `bytes` are; `None` when they are none, or malformed.
+pub(super) fn query(bytes: &[u8]) -> Option<Packet<'_>> {
+    let packet = parse(bytes, false)?;
+    // RFC 6762 §18.3: what is no standard query is to be ignored.
+    (packet.opcode() == OPCODE::StandardQuery).then_some(packet)
+}
+
+/// Reads a response, or a query; `None` when it is the other, or malformed.
+///
+/// Which it is, and whether it can hold as much as it says, is seen before anything is made of it: a flood is to cost little.
+fn parse(bytes: &[u8], is_response: bool) -> Option<Packet<'_>> {
+    /// The least that a question takes, and a record, the name being that of the root.
+    const QUESTION: usize = 5;
+    const RECORD: usize = 11;
+    let header: &[u8; 12] = bytes.first_chunk()?;
+    let count = |at| usize::from(u16::from_be_bytes([header[at], header[at + 1]]));
+    let records = count(6) + count(8) + count(10);
+    if (header[2] & 0x80 != 0) != is_response
+        || header.len() + QUESTION * count(4) + RECORD * records > bytes.len()
+    {
+        return None;
+    }
+    let malformed =
+        |error: &SimpleDnsError| tracing::trace!(%error, "a malformed message is ignored");
+    Packet::parse(bytes).inspect_err(malformed).ok()
 }
 
 /// A query with this `id` for the instances of the service type.
@@ -37,20 +82,17 @@ pub(super) fn question(id: u16) -> Result<Vec<u8>, SimpleDnsError> {
     packet.build_bytes_vec()
 }
 
-/// The instances that the reply to query `id` describes; none when it is no such reply, or malformed.
+/// The instances that the reply to query `id` describes, or a response to the group; none when it is neither, or
+/// malformed.
 ///
 /// PTR records count in the answer section, SRV, TXT and address records wherever they stand (§12.1 of RFC 6763 asks
 /// responders to add them). An instance that lacks one is left out: the browse beside this asks for what is missing.
-pub(super) fn answers(id: u16, bytes: &[u8]) -> Vec<Answer> {
-    let packet = match Packet::parse(bytes) {
-        Ok(packet) => packet,
-        Err(error) => {
-            tracing::trace!(%error, "a malformed reply is ignored");
-            return Vec::new();
-        }
+pub(super) fn answers(id: Option<u16>, bytes: &[u8]) -> Vec<Answer> {
+    let Some(packet) = parse(bytes, true) else {
+        return Vec::new();
     };
     // RFC 6762 §6.7 asks that the id be repeated; a responder that keeps to §18.1 alone sends zero.
-    if !packet.has_flags(PacketFlag::RESPONSE) || ![id, 0].contains(&packet.id()) {
+    if id.is_some_and(|id| ![id, 0].contains(&packet.id())) {
         return Vec::new();
     }
     let records = Records::index(&packet);
@@ -138,7 +180,10 @@ impl<'a> Records<'a> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use simple_dns::rdata::{A, PTR, SRV};
+    use simple_dns::{
+        PacketFlag,
+        rdata::{A, PTR, SRV},
+    };
 
     use super::*;
 
@@ -204,12 +249,12 @@ mod tests {
 
     #[test]
     fn a_reply_is_read_whatever_the_case_of_its_names() {
-        let found = answers(ID, &reply(ID, vec![pointer(10)], additionals()));
+        let found = answers(Some(ID), &reply(ID, vec![pointer(10)], additionals()));
         assert_eq!(found.len(), 1);
         assert_eq!((found[0].record.id.as_str(), found[0].port), ("one", 50051));
         assert_eq!(found[0].addresses, [IpAddr::V4(Ipv4Addr::LOCALHOST)]);
         assert_eq!(
-            answers(ID, &reply(0, vec![pointer(10)], additionals())),
+            answers(Some(ID), &reply(0, vec![pointer(10)], additionals())),
             found
         );
     }
@@ -218,17 +263,17 @@ mod tests {
     fn what_is_no_reply_to_the_question_is_ignored() {
         let none: [Answer; 0] = [];
         assert_eq!(
-            answers(ID, &reply(ID + 1, vec![pointer(10)], additionals())),
+            answers(Some(ID), &reply(ID + 1, vec![pointer(10)], additionals())),
             none,
             "another's id"
         );
         assert_eq!(
-            answers(ID, &reply(ID, vec![], additionals())),
+            answers(Some(ID), &reply(ID, vec![], additionals())),
             none,
             "no pointer"
         );
         assert_eq!(
-            answers(ID, &reply(ID, vec![pointer(0)], additionals())),
+            answers(Some(ID), &reply(ID, vec![pointer(0)], additionals())),
             none,
             "a goodbye"
         );
@@ -236,7 +281,7 @@ mod tests {
         question.answers = vec![pointer(10)];
         question.additional_records = additionals();
         assert_eq!(
-            answers(ID, &question.build_bytes_vec().unwrap()),
+            answers(Some(ID), &question.build_bytes_vec().unwrap()),
             none,
             "a question"
         );
@@ -248,7 +293,7 @@ mod tests {
             let mut fewer = additionals();
             let gone = fewer.remove(missing);
             assert_eq!(
-                answers(ID, &reply(ID, vec![pointer(10)], fewer)),
+                answers(Some(ID), &reply(ID, vec![pointer(10)], fewer)),
                 [],
                 "without {gone:?}"
             );
@@ -257,14 +302,14 @@ mod tests {
 
     #[test]
     fn a_reply_full_of_pointers_yields_a_bounded_number() {
-        let found = answers(ID, &reply(ID, vec![pointer(10); 500], additionals()));
+        let found = answers(Some(ID), &reply(ID, vec![pointer(10); 500], additionals()));
         assert_eq!(found.len(), INSTANCES_MAX);
     }
 
     proptest! {
         #[test]
         fn no_datagram_upsets_the_reader(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
-            answers(ID, &bytes);
+            answers(Some(ID), &bytes);
         }
 
         #[test]
@@ -277,8 +322,8 @@ mod tests {
                 let at = at.index(bytes.len());
                 bytes[at] = byte;
             }
-            answers(ID, &bytes);
-            answers(ID, &bytes[..length.index(bytes.len())]);
+            answers(Some(ID), &bytes);
+            answers(Some(ID), &bytes[..length.index(bytes.len())]);
         }
     }
 }

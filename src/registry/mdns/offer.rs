@@ -108,18 +108,20 @@ impl Offer {
         })
     }
 
-    /// The addresses to announce whether an interface lists them or not: those of loopback, all of 127.0.0.0/8 being
-    /// local while only 127.0.0.1 is listed.
-    pub(super) fn fixed(&self) -> Vec<IpAddr> {
-        self.addresses
-            .iter()
-            .copied()
-            .filter(IpAddr::is_loopback)
-            .collect()
+    /// The addresses to announce on `link`: those of its own that are offered, and on loopback those that it does not list,
+    /// all of 127.0.0.0/8 being local while only 127.0.0.1 is listed.
+    pub(super) fn addresses_on(&self, link: &Link) -> Vec<IpAddr> {
+        let mut addresses: Vec<IpAddr> = link.ips().filter(|&ip| self.covers(ip)).collect();
+        if link.loopback {
+            let unlisted =
+                (self.addresses.iter()).filter(|ip| ip.is_loopback() && !link.holds(**ip));
+            addresses.extend(unlisted);
+        }
+        addresses
     }
 
     /// Whether to announce `ip`, an interface's address, on that interface, now or when it appears.
-    pub(super) fn covers(&self, ip: IpAddr) -> bool {
+    fn covers(&self, ip: IpAddr) -> bool {
         if !self.spelled_out.is_empty() {
             return true;
         }
@@ -163,16 +165,19 @@ mod tests {
 
     use super::{super::interfaces::link, *};
 
-    fn offer(addresses: &[&str]) -> Result<Offer, RegistryError> {
-        let links = [
+    fn links() -> [Link; 2] {
+        [
             link(1, true, &[(Ipv4Addr::LOCALHOST, 8)]),
             link(2, false, &[(Ipv4Addr::new(10, 0, 0, 5), 24)]),
-        ];
+        ]
+    }
+
+    fn offer(addresses: &[&str]) -> Result<Offer, RegistryError> {
         let addresses: Vec<SocketAddr> = addresses
             .iter()
             .map(|address| address.parse().unwrap())
             .collect();
-        Offer::of(&addresses, &links)
+        Offer::of(&addresses, &links())
     }
 
     fn covers(offer: &Offer, ip: &str) -> bool {
@@ -183,14 +188,10 @@ mod tests {
     fn a_server_on_loopback_is_announced_there_alone() {
         let offer = offer(&["127.0.0.5:7", "[::1]:7"]).unwrap();
         assert_eq!(offer.reach, Reach::Loopback);
-        assert_eq!(
-            offer.fixed(),
-            [
-                "127.0.0.5".parse::<IpAddr>().unwrap(),
-                "::1".parse().unwrap()
-            ]
-        );
-        assert!(!covers(&offer, "10.0.0.5") && !covers(&offer, "127.0.0.1"));
+        let addresses = ["127.0.0.5", "::1"].map(|ip| ip.parse::<IpAddr>().unwrap());
+        let [loopback, lan] = links();
+        assert_eq!(offer.addresses_on(&loopback), addresses);
+        assert_eq!(offer.addresses_on(&lan), [] as [IpAddr; 0]);
     }
 
     #[test]

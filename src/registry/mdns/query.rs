@@ -5,28 +5,22 @@
 
 use std::{
     io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket as StdSocket},
+    net::{IpAddr, SocketAddr, SocketAddrV6, UdpSocket as StdSocket},
     task::{Context, Poll},
 };
 
 use socket2::SockRef;
 use tokio::{io::ReadBuf, net::UdpSocket};
 
-use super::{found::Sighting, interfaces::Link, message};
+use super::{
+    found::Sighting,
+    group::{GROUP_V4, GROUP_V6, HOPS, MEMBERS_MAX, MESSAGE_MAX},
+    interfaces::Link,
+    message,
+};
 
-/// The group of multicast DNS (RFC 6762 §3).
-pub(super) const GROUP_V4: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 251);
-pub(super) const GROUP_V6: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0xfb);
-/// The time to live of everything that multicast DNS sends (RFC 6762 §11).
-const HOPS: u32 = 255;
-/// The room for a message. A legal one is shorter, 9,000 bytes being the limit with its headers (RFC 6762 §17): what
-/// fills this was cut off.
-pub(super) const MESSAGE_MAX: usize = 9_000;
 /// How often to read from a socket that reports errors before turning to the next.
 const RECEIVE_ATTEMPTS: u32 = 4;
-/// Most addresses asked from: a machine that runs containers has dozens of interfaces, seldom more.
-const SOCKETS_MAX: usize = 64;
-
 /// A question under way: a socket for each address to ask from.
 #[derive(Debug)]
 pub(super) struct Query {
@@ -49,9 +43,8 @@ pub(super) struct Socket {
 impl Query {
     /// A query to be sent to the multicast DNS port `port`.
     pub(super) fn new(port: u16) -> Self {
-        let [.., high, low] = *uuid::Uuid::now_v7().as_bytes();
         Self {
-            id: u16::from_be_bytes([high, low]),
+            id: message::chance(),
             port,
             sockets: Vec::new(),
         }
@@ -80,7 +73,7 @@ impl Query {
                 .chain(v6)
                 .map(|from| (from, link.index))
         });
-        let wanted: Vec<(IpAddr, u32)> = wanted.take(SOCKETS_MAX).collect();
+        let wanted: Vec<(IpAddr, u32)> = wanted.take(MEMBERS_MAX).collect();
         self.sockets
             .retain(|socket| wanted.contains(&(socket.from, socket.link)));
         for (from, link) in wanted {
@@ -109,14 +102,10 @@ impl Query {
             return Vec::new();
         }
         let link = self.sockets[socket].link;
-        let answers = message::answers(self.id, &buffer[..length]).into_iter();
+        let answers = message::answers(Some(self.id), &buffer[..length]);
         answers
-            .map(|answer| Sighting {
-                record: answer.record,
-                port: answer.port,
-                places: answer.addresses.into_iter().map(|ip| (ip, link)).collect(),
-                heard_on: vec![link],
-            })
+            .into_iter()
+            .map(|answer| answer.heard_on(link))
             .collect()
     }
 

@@ -8,8 +8,9 @@ use tokio::time::{Instant as Clock, sleep_until};
 use super::{
     browse::Browse,
     found::{Found, Sighting},
+    group::MESSAGE_MAX,
     interfaces::{self, Link, Reach},
-    query::{MESSAGE_MAX, Query},
+    query::Query,
 };
 use crate::registry::{Instance, RegistryError};
 
@@ -28,14 +29,9 @@ const PACED: u32 = 12;
 /// The longest pause.
 const PAUSE_MAX: Duration = Duration::from_secs(60);
 /// How long the one-shot query has the field to itself. The browse finds nothing sooner than some 20 to 100 ms after its
-/// start (RFC 6762 §5.2 and §6 have both sides wait), so a command that is answered at once need not pay for its thread
-/// and its sockets: measured with 13 interfaces, a whole command takes 8.7 ms at the median, 14.1 ms with the browse
-/// from the start.
+/// start (RFC 6762 §5.2 and §6 have both sides wait), so a command that is answered at once need not pay for its sockets.
 const BROWSE_AFTER: Duration = Duration::from_millis(150);
-/// How long to wait before a browse that failed is started again.
-const BROWSE_AGAIN_AFTER: Duration = Duration::from_secs(10);
-
-/// A search under way. Dropping it closes its sockets and tells its thread to end.
+/// A search under way. Dropping it closes its sockets.
 pub(super) struct Search {
     port: u16,
     reach: Reach,
@@ -47,7 +43,7 @@ pub(super) struct Search {
     /// Whether no question went out the last time, and it was said.
     mute: bool,
     browse: Option<Browse>,
-    /// When to start the browse; `None` when there shall be none or it runs.
+    /// When to start the browse; `None` when there shall be none, or it runs.
     browse_at: Option<Clock>,
     ready: VecDeque<Result<Instance, RegistryError>>,
     buffer: Vec<u8>,
@@ -56,7 +52,6 @@ pub(super) struct Search {
 /// What a search waits for.
 enum Event {
     Heard(Vec<Sighting>),
-    BrowseFailed,
     QuestionDue,
     BrowseDue,
 }
@@ -97,11 +92,6 @@ impl Search {
         }
     }
 
-    /// Asks at once instead of when the next question is due.
-    pub(super) fn hasten(&mut self) {
-        self.next_question = Clock::now();
-    }
-
     /// What is found next. It never ends. [`RegistryError::NoMulticast`] comes at most once until a question goes out
     /// again; the search goes on, since an interface may come up.
     ///
@@ -113,18 +103,17 @@ impl Search {
             }
             let event = tokio::select! {
                 sightings = self.query.replies(&mut self.buffer) => Event::Heard(sightings),
-                sighting = browsed(self.browse.as_mut()) => match sighting {
-                    Some(sighting) => Event::Heard(vec![sighting]),
-                    None => Event::BrowseFailed,
-                },
+                sightings = browsed(self.browse.as_mut()) => Event::Heard(sightings),
                 () = until(self.next_question) => Event::QuestionDue,
                 () = due(self.browse_at) => Event::BrowseDue,
             };
             match event {
                 Event::Heard(sightings) => self.note(&sightings),
-                Event::BrowseFailed => self.retry_browse("it ended"),
                 Event::QuestionDue => self.ask(),
-                Event::BrowseDue => self.start_browse(),
+                Event::BrowseDue => {
+                    self.browse = Some(Browse::start(self.port, self.reach));
+                    self.browse_at = None;
+                }
             }
         }
     }
@@ -154,26 +143,9 @@ impl Search {
         }
         self.mute = sent == 0;
     }
-
-    fn start_browse(&mut self) {
-        match Browse::start(self.port, self.reach) {
-            Ok(browse) => {
-                self.browse = Some(browse);
-                self.browse_at = None;
-            }
-            Err(error) => self.retry_browse(&error.to_string()),
-        }
-    }
-
-    /// The query goes on without the browse, so its failure is no end.
-    fn retry_browse(&mut self, error: &str) {
-        tracing::debug!(error, "the multicast DNS browse failed");
-        self.browse = None;
-        self.browse_at = Some(Clock::now() + BROWSE_AGAIN_AFTER);
-    }
 }
 
-async fn browsed(browse: Option<&mut Browse>) -> Option<Sighting> {
+async fn browsed(browse: Option<&mut Browse>) -> Vec<Sighting> {
     match browse {
         Some(browse) => browse.next().await,
         None => pending().await,

@@ -140,6 +140,21 @@ pub(super) fn hosts(number: usize) -> Vec<u8> {
     header.into_iter().chain(records).collect()
 }
 
+/// A message as long as may be that asks for every server, again and again.
+pub(super) fn questions() -> Vec<u8> {
+    const QUESTIONS: u16 = 1_400;
+    const FIRST: [u8; 2] = [0xc0, 12];
+    let kind_and_class = [PTR.to_be_bytes(), [0, 1]].concat();
+    let asked = (1..QUESTIONS).flat_map(|_| [&FIRST[..], &kind_and_class].concat());
+    let header = [&[0, 0, 0, 0][..], &QUESTIONS.to_be_bytes(), &[0; 6]].concat();
+    let service = name(&["_shippy", "_tcp", "local"]);
+    [header, service, kind_and_class.clone()]
+        .concat()
+        .into_iter()
+        .chain(asked)
+        .collect()
+}
+
 fn name(labels: &[&str]) -> Vec<u8> {
     [texts(labels), vec![0]].concat()
 }

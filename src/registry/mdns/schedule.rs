@@ -1,0 +1,114 @@
+//! When to say what to the group: no record more often than once a second (RFC 6762 §6), so that what is asked, however
+//! often, is answered in one message.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::records::Choice;
+
+/// The least time between two messages with the same record.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// What is to be said to the group. It has room for each record once.
+#[derive(Debug)]
+pub(super) struct Schedule {
+    pending: Choice,
+    due: Option<Instant>,
+    /// When each record was said last.
+    said: Vec<Option<Instant>>,
+}
+
+impl Schedule {
+    /// Of so many records none has been said.
+    pub(super) fn new(records: usize) -> Self {
+        Self {
+            pending: Choice::default(),
+            due: None,
+            said: vec![None; records],
+        }
+    }
+
+    /// Has `choice` said after `delay`, or as soon as all of it may be said again.
+    ///
+    /// What is pending waits for the second to be over and no longer, however much is added.
+    pub(super) fn add(&mut self, choice: Choice, delay: Duration) {
+        let due = self.due.unwrap_or_else(|| Instant::now() + delay);
+        let last = choice.places().filter_map(|place| self.said[place]).max();
+        self.due = Some(last.map_or(due, |last| due.max(last + PAUSE)));
+        self.pending.add(choice);
+    }
+
+    /// When something is to be said.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.due
+    }
+
+    /// What is to be said now.
+    pub(super) fn take(&mut self) -> Choice {
+        self.due = None;
+        let choice = std::mem::take(&mut self.pending);
+        self.note(&choice);
+        choice
+    }
+
+    /// Notes that `choice` is said now.
+    pub(super) fn note(&mut self, choice: &Choice) {
+        for place in choice.places() {
+            self.said[place] = Some(Instant::now());
+        }
+    }
+
+    /// Whether the record at `place` was said within `time`.
+    pub(super) fn was_said(&self, place: usize, time: Duration) -> bool {
+        self.said[place].is_some_and(|said| said.elapsed() < time)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+
+    fn choice(places: &[usize]) -> Choice {
+        let mut choice = Choice::default();
+        choice.answers.extend(places);
+        choice
+    }
+
+    const DELAY: Duration = Duration::from_millis(50);
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_asked_again_and_again_is_said_once_a_second() {
+        let mut schedule = Schedule::new(2);
+        let mut said = 0;
+        for _ in 0..100 {
+            schedule.add(choice(&[0]), DELAY);
+            advance(DELAY).await;
+            if schedule.due().is_some_and(|due| due <= Instant::now()) {
+                assert_eq!(schedule.take(), choice(&[0]));
+                said += 1;
+            }
+        }
+        // In 5 s, beginning after 50 ms.
+        assert_eq!(said, 5);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_not_said_waits_for_no_more_than_it_has_to() {
+        let mut schedule = Schedule::new(2);
+        schedule.note(&choice(&[0]));
+        schedule.add(choice(&[1]), DELAY);
+        assert_eq!(schedule.due(), Some(Instant::now() + DELAY));
+        // Together, as soon as both may be said.
+        schedule.add(choice(&[0]), DELAY);
+        assert_eq!(schedule.due(), Some(Instant::now() + PAUSE));
+        advance(PAUSE).await;
+        assert_eq!(schedule.take(), choice(&[0, 1]));
+        assert_eq!((schedule.due(), schedule.take()), (None, choice(&[])));
+        assert!(schedule.was_said(1, PAUSE));
+        advance(PAUSE).await;
+        assert!(!schedule.was_said(1, PAUSE));
+    }
+}
