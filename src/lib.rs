@@ -22,4 +22,5 @@ pub mod service;
 pub mod store;
 pub mod tls;
 pub mod tokens;
+pub mod traces;
 pub mod web;

@@ -29,6 +29,7 @@ use crate::{
     service::RegisterService,
     store::Store,
     tokens::Tokens,
+    traces::Traces,
     web::{Around, Crowding, Hosts, Web},
 };
 
@@ -62,6 +63,8 @@ mod running;
 mod seats;
 mod stream;
 pub mod tls;
+mod trace_context;
+mod traced;
 mod workers;
 
 pub use counts::Counts;
@@ -93,6 +96,8 @@ pub struct Server {
     pub counts: Counts,
     /// Where that, and whatever else is measured, is read by those who watch it.
     pub metrics: prometheus_client::registry::Registry,
+    /// Where requests are traced, where they are.
+    pub traces: Option<Traces>,
 }
 
 /// How a server ended.
@@ -103,7 +108,8 @@ pub struct Ended {
 }
 
 impl Server {
-    /// Serves until `shutdown`, then ends in order: not serving, withdrawn, accepting no more, drained, store closed.
+    /// Serves until `shutdown`, then ends in order: not serving, withdrawn, accepting no more, drained, store closed and
+    /// traces exported.
     /// That takes at most 9.5 s. `ready` is called once, when the server
     /// answers and can be found, or with the reason why it cannot; not at all when `shutdown` comes before that.
     /// While the store cannot write, health says so; while it is away, the server is withdrawn from the registry.
@@ -176,6 +182,7 @@ impl Server {
             counts: Arc::new(self.counts),
             posting,
             calls: measured.calls,
+            tracer: self.traces.as_ref().map(Traces::tracer),
         };
         let (serving, beside) = entrance.open(routes, register, workers, &phases);
         Ok(Running {
@@ -185,6 +192,7 @@ impl Server {
             health,
             following,
             announced: measured.announced,
+            traces: self.traces,
             _beside: beside,
         })
     }
@@ -231,6 +239,7 @@ pub async fn serve_bare(listener: TcpListener, service: impl ShippingService) ->
             register,
             room,
             Calls::default(),
+            None,
             None,
         ),
         handshake: None,

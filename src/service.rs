@@ -16,6 +16,7 @@ use crate::{
         shipping_service_server::ShippingService,
     },
     store::{Filter, NewConsignment, Outcome, Scan, Store, StoreError},
+    traces::Trace,
 };
 
 #[cfg(any(test, fuzzing))]
@@ -139,6 +140,8 @@ struct Origin {
     created_by: Option<Arc<str>>,
     /// The id of the request that brings them.
     request: Option<Arc<str>>,
+    /// That request, where it is traced.
+    trace: Option<Trace>,
 }
 
 impl Origin {
@@ -149,6 +152,7 @@ impl Origin {
         Self {
             created_by: caller.map(|Caller(name)| Arc::clone(name)),
             request: id.map(|RequestId(id)| Arc::clone(id)),
+            trace: extensions.get::<Trace>().cloned(),
         }
     }
 }
@@ -176,6 +180,7 @@ fn prepare(mut consignment: Consignment, origin: &Origin) -> Result<Prepared, Ve
         body,
         created_by: origin.created_by.clone(),
         request: origin.request.clone(),
+        trace: origin.trace.clone(),
     };
     Ok(Prepared { new, consignment })
 }

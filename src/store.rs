@@ -12,6 +12,8 @@ use bytes::Bytes;
 use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 
+use crate::traces::Trace;
+
 mod filter;
 mod log;
 pub mod memory;
@@ -22,6 +24,7 @@ mod queue;
 mod replies;
 pub mod sqlite;
 mod texts;
+mod traced;
 
 pub use filter::Filter;
 pub use page::{PAGE_BYTES, PAGE_RECORDS, PAGE_SEARCHED, Page, Records};
@@ -92,6 +95,8 @@ pub struct NewConsignment {
     pub created_by: Option<Arc<str>>,
     /// The id of the request that brings it, one word, where it has one: for the log.
     pub request: Option<Arc<str>>,
+    /// That request, where it is traced.
+    pub trace: Option<Trace>,
 }
 
 /// A consignment that is stored.

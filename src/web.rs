@@ -219,6 +219,23 @@ pub fn rpc(method: &Method, path: &str) -> Option<&'static str> {
     })
 }
 
+/// What is at `path`, whatever is in the place of names in it: one of few. `None` where there is nothing.
+#[must_use]
+pub fn route(path: &str) -> Option<&'static str> {
+    const ROUTES: [&str; 8] = [
+        CONSIGNMENTS,
+        VESSELS,
+        OPENAPI,
+        METRICS,
+        HEALTHZ,
+        READYZ,
+        SESSION,
+        BOARD,
+    ];
+    let exact = ROUTES.into_iter().find(|route| *route == path);
+    exact.or_else(|| path.starts_with(PARTS).then_some("/board/{part}"))
+}
+
 /// `message` to the service, with what is known of its sender.
 fn asking<M>(message: M, extensions: Extensions) -> tonic::Request<M> {
     tonic::Request::from_parts(MetadataMap::new(), extensions, message)

@@ -54,6 +54,7 @@ fn numbered(number: u64) -> NewConsignment {
         body,
         created_by: None,
         request: None,
+        trace: None,
     }
 }
 

@@ -42,5 +42,6 @@ fn renamed(sample: &Consignment) -> NewConsignment {
         body,
         created_by: None,
         request: None,
+        trace: None,
     }
 }

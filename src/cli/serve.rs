@@ -30,6 +30,7 @@ use crate::{
 };
 
 mod preflight;
+mod traced;
 
 /// Longest announced version, in bytes, and longest id before what makes it unique: what a registry takes.
 const MAX_VERSION_BYTES: usize = 64;
@@ -40,6 +41,8 @@ const MAX_ID_BYTES: usize = 48;
 /// Listens on this machine alone unless --lan or --address opens it to the network. Prints one line once clients can
 /// find it. Serves until SIGTERM or SIGINT (Ctrl-C), then lets what is under way end, for 8 seconds at most; a second
 /// signal ends it at once. What was acknowledged is on disk either way.
+///
+/// Requests are traced where OpenTelemetry's variables say so: OTEL_EXPORTER_OTLP_ENDPOINT=http://HOST:4317 and its like.
 #[derive(Debug, Args)]
 pub(super) struct ServeArgs {
     #[command(flatten)]
@@ -169,10 +172,12 @@ impl ServeArgs {
         let ready = ready_line(&name, address, &url, &*store, &protected, &board);
         let warning = self.security.warning();
         let hosts = self.hosts();
+        let instance = self.instance(address, &*store, protection.tls.is_some());
         let server = Server {
             listener,
             registry,
-            instance: self.instance(address, &*store, protection.tls.is_some()),
+            traces: traced::begin(&instance),
+            instance,
             store,
             tls: protection.tls,
             tokens: protection.tokens,

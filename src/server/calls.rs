@@ -1,7 +1,8 @@
-//! Counts requests and how long they took, by rpc and by what became of them, and has them logged.
+//! Counts requests and how long they took, by rpc and by what became of them, and has them logged and traced.
 
 use std::{fmt, time::Instant};
 
+use http::StatusCode;
 use prometheus_client::{
     encoding::{EncodeLabelSet, LabelSetEncoder},
     metrics::{
@@ -16,6 +17,7 @@ use super::{
     entry::Entry,
     guard::{OLD_REFLECTION, REFLECTION},
     room::HEALTH,
+    traced::Traced,
 };
 use crate::{codes, proto::SERVICE, web};
 
@@ -44,6 +46,8 @@ pub(super) struct Call {
     code: Code,
     /// Where it is logged.
     entry: Option<Box<Entry>>,
+    /// Where it is traced.
+    traced: Option<Box<Traced>>,
 }
 
 impl Default for Calls {
@@ -70,10 +74,11 @@ impl Calls {
     pub(super) fn begin(&self, path: &str) -> Call {
         Call {
             calls: self.clone(),
-            rpc: rpc(path),
+            rpc: at(path),
             begun: Instant::now(),
             code: Code::Cancelled,
             entry: None,
+            traced: None,
         }
     }
 }
@@ -87,6 +92,21 @@ impl Call {
     /// It is logged when it is over.
     pub(super) fn is_logged_as(&mut self, entry: Entry) {
         self.entry = Some(Box::new(entry));
+    }
+
+    /// It has a span.
+    pub(super) fn is_traced_as(&mut self, traced: Traced) {
+        self.traced = Some(Box::new(traced));
+    }
+
+    /// A reply begins.
+    pub(super) fn is_answered(&mut self, status: StatusCode) {
+        if let Some(entry) = &mut self.entry {
+            entry.is_answered(status);
+        }
+        if let Some(traced) = &mut self.traced {
+            traced.is_answered(status);
+        }
     }
 
     /// What is to be said of it, where it is logged.
@@ -103,25 +123,34 @@ impl Drop for Call {
         if let Some(entry) = &self.entry {
             entry.write(rpc, code, took);
         }
+        if let Some(traced) = &mut self.traced {
+            traced.end(code);
+        }
     }
 }
 
-/// What is at `path`: one of few, so that nobody can make up metrics without an end.
-fn rpc(path: &str) -> &'static str {
-    match path.strip_prefix('/').and_then(|path| path.split_once('/')) {
-        Some((SERVICE, "CreateConsignment")) => "CreateConsignment",
-        Some((SERVICE, "CreateConsignments")) => "CreateConsignments",
-        Some((SERVICE, "GetConsignments")) => "GetConsignments",
-        Some((SERVICE, "ListConsignments")) => "ListConsignments",
-        Some((HEALTH, "Check")) => "Check",
-        Some((HEALTH, "Watch")) => "Watch",
-        Some((REFLECTION | OLD_REFLECTION, _)) => "ServerReflectionInfo",
-        Some((web::OWN, "Metrics")) => "Metrics",
-        Some((web::OWN, "OpenApi")) => "OpenApi",
-        Some((web::OWN, "Board")) => "Board",
-        Some((web::OWN, "Session")) => "Session",
-        Some((web::OWN, "SignIn")) => "SignIn",
-        Some((web::OWN, "Vessels")) => "Vessels",
+/// What is at `path`.
+fn at(path: &str) -> &'static str {
+    let parts = path.strip_prefix('/').and_then(|path| path.split_once('/'));
+    parts.map_or("other", |(service, method)| rpc(service, method))
+}
+
+/// What `method` of `service` counts as: one of few, so that nobody can make up metrics without an end.
+pub(super) fn rpc(service: &str, method: &str) -> &'static str {
+    match (service, method) {
+        (SERVICE, "CreateConsignment") => "CreateConsignment",
+        (SERVICE, "CreateConsignments") => "CreateConsignments",
+        (SERVICE, "GetConsignments") => "GetConsignments",
+        (SERVICE, "ListConsignments") => "ListConsignments",
+        (HEALTH, "Check") => "Check",
+        (HEALTH, "Watch") => "Watch",
+        (REFLECTION | OLD_REFLECTION, _) => "ServerReflectionInfo",
+        (web::OWN, "Metrics") => "Metrics",
+        (web::OWN, "OpenApi") => "OpenApi",
+        (web::OWN, "Board") => "Board",
+        (web::OWN, "Session") => "Session",
+        (web::OWN, "SignIn") => "SignIn",
+        (web::OWN, "Vessels") => "Vessels",
         _ => "other",
     }
 }

@@ -23,7 +23,7 @@ use super::{
     tls::Tls,
     workers::Workers,
 };
-use crate::{tokens::Tokens, web::Web};
+use crate::{tokens::Tokens, traces::Tracer, web::Web};
 
 /// As in [`super::Server`].
 pub(super) struct Entrance {
@@ -36,6 +36,8 @@ pub(super) struct Entrance {
     /// Those who create over HTTP and are slow.
     pub(super) posting: Arc<Line>,
     pub(super) calls: Calls,
+    /// Where requests are traced; those on the address for probes are not.
+    pub(super) tracer: Option<Tracer>,
 }
 
 /// What is served.
@@ -94,6 +96,7 @@ impl Entrance {
                     room,
                     self.calls.clone(),
                     None,
+                    None,
                 ),
                 handshake: None,
                 seats: Seats::new(&limits, false, Arc::clone(&self.counts)),
@@ -109,7 +112,15 @@ impl Entrance {
         let seats = Seats::new(&self.limits, guard.is_some(), self.counts);
         let door = Door {
             listener: self.listener,
-            gate: Gate::new(routes.all, routes.web, register, room, self.calls, guard),
+            gate: Gate::new(
+                routes.all,
+                routes.web,
+                register,
+                room,
+                self.calls,
+                self.tracer,
+                guard,
+            ),
             handshake,
             seats,
             limits: self.limits,

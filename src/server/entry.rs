@@ -88,7 +88,8 @@ impl Entry {
     }
 }
 
-fn bounded(text: &str) -> String {
+/// `text`, or its beginning where it is long.
+pub(super) fn bounded(text: &str) -> String {
     match text.char_indices().nth(MAX_CHARS) {
         None => text.to_owned(),
         Some((end, _)) => format!("{}…", &text[..end]),

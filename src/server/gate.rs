@@ -26,10 +26,12 @@ use super::{
     request_id::{self, X_REQUEST_ID},
     room::Room,
     seats::Seat,
+    traced::Traced,
 };
 use crate::{
     proto::{REGISTER_KEY, SERVICE, SERVICE_ALIAS},
     service::{self, Caller, RequestId},
+    traces::Tracer,
     web::{self, Visitor, Web},
 };
 
@@ -44,6 +46,8 @@ pub(super) struct Gate {
     register: HeaderValue,
     room: Arc<Room>,
     calls: Calls,
+    /// Where requests are traced.
+    tracer: Option<Tracer>,
     /// Where not everybody may call everything.
     guard: Option<Guard>,
 }
@@ -66,6 +70,7 @@ impl Gate {
         register: HeaderValue,
         room: Arc<Room>,
         calls: Calls,
+        tracer: Option<Tracer>,
         guard: Option<Guard>,
     ) -> Arc<Self> {
         Arc::new(Self {
@@ -74,6 +79,7 @@ impl Gate {
             register,
             room,
             calls,
+            tracer,
             guard,
         })
     }
@@ -97,7 +103,10 @@ impl PeersGate {
         sent: Option<RequestId>,
     ) -> Response<Body> {
         let is_grpc = is_grpc(&request);
+        let traced = self.trace(&request, is_grpc);
+        let sent = sent.or_else(|| traced.as_ref().map(Traced::trace_id));
         let entry = identify(&mut request, sent, is_grpc, &self.peer);
+        let traced = traced.map(|traced| traced.join(request.extensions_mut()));
         let rpc = if is_grpc {
             resolve_alias(request.uri_mut());
             None
@@ -109,12 +118,13 @@ impl PeersGate {
         if let Some(entry) = entry {
             call.is_logged_as(entry);
         }
+        if let Some(traced) = traced {
+            call.is_traced_as(traced);
+        }
         match self.let_in(request, rpc, is_grpc, &mut call).await {
             Ok((response, held)) => {
                 call.becomes(code_of(&response, is_grpc));
-                if let Some(entry) = call.entry() {
-                    entry.is_answered(response.status());
-                }
+                call.is_answered(response.status());
                 response.map(|body| Body::new(Placed::new(body, is_grpc, call, held)))
             }
             Err(refusal) => {
@@ -124,12 +134,16 @@ impl PeersGate {
                 } else {
                     web::refusal(&refusal)
                 };
-                if let Some(entry) = call.entry() {
-                    entry.is_answered(response.status());
-                }
+                call.is_answered(response.status());
                 response
             }
         }
+    }
+
+    /// The span of `request`, where it has one.
+    fn trace(&self, request: &Request<Incoming>, is_grpc: bool) -> Option<Traced> {
+        let tracer = self.gate.tracer.as_ref()?;
+        Traced::begin(tracer, request, is_grpc, self.peer.address)
     }
 
     /// Answers `request`, which stands for `rpc` where that is not what is at its path, and says what it holds meanwhile.

@@ -19,7 +19,7 @@ use super::{
     limits::{CLOSE_GRACE, DRAIN_GRACE},
     presence,
 };
-use crate::{registry::Registry, store::Store};
+use crate::{registry::Registry, store::Store, traces::Traces};
 
 /// What there is of it.
 pub(super) struct Running {
@@ -32,6 +32,7 @@ pub(super) struct Running {
     /// Lets health follow the store.
     pub(super) following: JoinHandle<()>,
     pub(super) announced: Gauge,
+    pub(super) traces: Option<Traces>,
     pub(super) _beside: Beside,
 }
 
@@ -57,8 +58,16 @@ impl Running {
             Some(failed) => failed,
             None => finish(self.serving, deadline).await,
         };
+        // A collector that is away is not waited for as long as callers are.
+        let export_by = Instant::now() + CLOSE_GRACE;
+        let exporting = async {
+            if let Some(traces) = self.traces {
+                traces.end(export_by).await;
+            }
+        };
         let close_by = deadline + CLOSE_GRACE;
-        if timeout_at(close_by, store.close()).await.is_err() {
+        let (closed, ()) = tokio::join!(timeout_at(close_by, store.close()), exporting);
+        if closed.is_err() {
             tracing::warn!("ended before the store was closed: the next start does the rest");
         }
         let cut = ended.context("the accept loop panicked")?;

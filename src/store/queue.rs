@@ -113,16 +113,23 @@ impl Queue {
                 StoreError::Busy
             })?;
         let (recipient, waiting) = replies::expect();
+        let since = Instant::now();
+        // A batch is one request's, whole or a part.
+        let trace = batch.first().and_then(|new| new.trace.clone());
         let append = Append {
             batch,
             recipient,
-            since: Instant::now(),
+            since,
             room,
         };
         self.tasks
             .send(Task::Append(append))
             .map_err(|_| StoreError::Closed)?;
-        waiting.answer().await
+        let (answer, commit) = waiting.answer().await;
+        if let (Some(trace), Some(commit)) = (trace, commit) {
+            commit.add_to(&trace, since, answer.as_ref().err());
+        }
+        answer
     }
 
     /// Lets the writer finish what was handed over and end; returns when it has.
@@ -157,6 +164,7 @@ mod tests {
                 body,
                 created_by: None,
                 request: None,
+                trace: None,
             }]
         };
         let mut first = Box::pin(queue.append(batch()));

@@ -9,7 +9,7 @@ use tokio::{
     sync::oneshot,
 };
 
-use crate::store::{Outcome, StoreError};
+use crate::store::{Outcome, StoreError, traced::Commit};
 
 pub(super) type Answer = Result<Vec<Outcome>, StoreError>;
 
@@ -28,17 +28,22 @@ pub(super) struct Waiting(oneshot::Receiver<Delivery>);
 #[derive(Debug)]
 struct Delivery {
     answer: Answer,
+    /// The commit that it comes of, if any.
+    commit: Option<Commit>,
     others: Others,
 }
 
 /// They are delivered when this goes out of scope: so also when the one who was to bring them has gone.
 #[derive(Debug, Default)]
-struct Others(Vec<(Recipient, Answer)>);
+struct Others {
+    answers: Vec<(Recipient, Answer)>,
+    commit: Option<Commit>,
+}
 
 impl Drop for Others {
     fn drop(&mut self) {
-        for (recipient, answer) in self.0.drain(..) {
-            recipient.deliver(answer, Self::default());
+        for (recipient, answer) in self.answers.drain(..) {
+            recipient.deliver(answer, self.commit, Self::default());
         }
     }
 }
@@ -51,35 +56,50 @@ pub(super) fn expect() -> (Recipient, Waiting) {
 }
 
 impl Waiting {
-    /// The answer. Other answers may come with it, so this is to be polled to its end or dropped, and not set aside.
-    pub(super) async fn answer(self) -> Answer {
-        let Delivery { answer, others } = self.0.await.map_err(|_| StoreError::Closed)?;
+    /// The answer, and the commit that it comes of, if any. Other answers may come with it, so this is to be polled to its
+    /// end or dropped, and not set aside.
+    pub(super) async fn answer(self) -> (Answer, Option<Commit>) {
+        let Ok(delivery) = self.0.await else {
+            return (Err(StoreError::Closed), None);
+        };
+        let Delivery {
+            answer,
+            commit,
+            others,
+        } = delivery;
         drop(others);
-        answer
+        (answer, commit)
     }
 }
 
 impl Recipient {
-    fn deliver(self, answer: Answer, others: Others) {
+    fn deliver(self, answer: Answer, commit: Option<Commit>, others: Others) {
         // Whoever asked may have gone. What was not taken is dropped here, and so delivered to the others.
-        let _ = self.sender.send(Delivery { answer, others });
+        let _ = self.sender.send(Delivery {
+            answer,
+            commit,
+            others,
+        });
     }
 }
 
-/// Delivers all of `answers`.
-pub(super) fn deliver(answers: impl Iterator<Item = (Recipient, Answer)>) {
+/// Delivers all of `answers`, which come of `commit`, if of any.
+pub(super) fn deliver(answers: impl Iterator<Item = (Recipient, Answer)>, commit: Option<Commit>) {
     let mut groups: Vec<(Recipient, Answer, Others)> = Vec::new();
     for (recipient, answer) in answers {
         let beside = |one: &&mut (Recipient, _, _)| {
             recipient.runtime.is_some() && one.0.runtime == recipient.runtime
         };
         match groups.iter_mut().find(beside) {
-            Some((_, _, others)) => others.0.push((recipient, answer)),
-            None => groups.push((recipient, answer, Others::default())),
+            Some((_, _, others)) => others.answers.push((recipient, answer)),
+            None => {
+                let answers = Vec::new();
+                groups.push((recipient, answer, Others { answers, commit }));
+            }
         }
     }
     for (recipient, answer, others) in groups {
-        recipient.deliver(answer, others);
+        recipient.deliver(answer, commit, others);
     }
 }
 
@@ -98,12 +118,12 @@ mod tests {
     #[tokio::test]
     async fn the_first_brings_the_others_theirs() {
         let (answers, mut waiting) = expect_some();
-        deliver(answers.into_iter());
+        deliver(answers.into_iter(), None);
         let last = waiting.pop().unwrap();
         let mut last = Box::pin(last.answer());
         assert!((&mut last).now_or_never().is_none());
-        assert!(waiting.remove(0).answer().await.is_ok());
-        assert!(last.now_or_never().unwrap().is_ok());
+        assert!(waiting.remove(0).answer().await.0.is_ok());
+        assert!(last.now_or_never().unwrap().0.is_ok());
     }
 
     #[tokio::test]
@@ -112,13 +132,13 @@ mod tests {
             let (answers, mut waiting) = expect_some();
             if gone_before {
                 waiting.remove(0);
-                deliver(answers.into_iter());
+                deliver(answers.into_iter(), None);
             } else {
-                deliver(answers.into_iter());
+                deliver(answers.into_iter(), None);
                 waiting.remove(0);
             }
             for one in waiting {
-                assert!(one.answer().now_or_never().unwrap().is_ok());
+                assert!(one.answer().now_or_never().unwrap().0.is_ok());
             }
         }
     }
@@ -126,9 +146,9 @@ mod tests {
     #[test]
     fn outside_of_any_runtime_each_gets_its_own() {
         let (answers, waiting) = expect_some();
-        deliver(answers.into_iter());
+        deliver(answers.into_iter(), None);
         for one in waiting.into_iter().rev() {
-            assert!(one.answer().now_or_never().unwrap().is_ok());
+            assert!(one.answer().now_or_never().unwrap().0.is_ok());
         }
     }
 }

@@ -49,6 +49,7 @@ fn fill(home: &Path, count: usize) {
                 body: canonical(&mut consignment),
                 created_by: Some("crane".into()),
                 request: None,
+                trace: None,
             }
         };
         let batch = (0..1_000).map(new).collect();

@@ -119,6 +119,7 @@ async fn made() -> TempDir {
             body: canonical(&mut consignment),
             created_by: None,
             request: None,
+            trace: None,
         }
     };
     store

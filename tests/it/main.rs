@@ -37,6 +37,7 @@ mod store;
 mod store_files;
 mod support;
 mod systemd;
+mod traces;
 mod verify;
 mod web;
 mod wrapped;

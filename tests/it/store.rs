@@ -132,6 +132,7 @@ fn new(id: impl Into<String>, body: impl Into<Bytes>) -> NewConsignment {
         body: body.into(),
         created_by: None,
         request: None,
+        trace: None,
     }
 }
 

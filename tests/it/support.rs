@@ -25,6 +25,7 @@ use self::postgres::Cluster;
 pub(crate) mod answer;
 pub(crate) mod browser;
 pub(crate) mod chaos;
+pub(crate) mod collector;
 pub(crate) mod consul;
 pub(crate) mod dns;
 pub(crate) mod etcd;
@@ -51,7 +52,7 @@ pub(crate) fn shippy(home: &Path) -> Command {
 pub(crate) fn unconfigured(command: &mut Command, home: &Path) {
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
-        let prefixes = ["CONSUL_", "MICRO_", "SHIPPY_", "XDG_"];
+        let prefixes = ["CONSUL_", "MICRO_", "OTEL_", "SHIPPY_", "XDG_"];
         if text == "STATE_DIRECTORY" || prefixes.iter().any(|prefix| text.starts_with(prefix)) {
             command.env_remove(&name);
         }

@@ -102,6 +102,7 @@ fn new(number: usize) -> NewConsignment {
         body: canonical(&mut consignment),
         created_by: None,
         request: None,
+        trace: None,
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
 use anyhow::Context as _;
 use tokio::time::timeout;
 
-use super::ServeArgs;
+use super::{ServeArgs, traced};
 use crate::{
     backend::RegistryKind,
     causes::chain,
@@ -30,6 +30,7 @@ pub(super) async fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
     look_at_addresses(args, &mut report).await?;
     look_at_store(args, &mut report).await?;
     look_at_registry(args, &mut report).await?;
+    traced::look(&mut report).await?;
     Ok(report.exit)
 }
 
@@ -145,19 +146,19 @@ async fn look_at_registry(args: &ServeArgs, report: &mut Report) -> anyhow::Resu
 }
 
 /// Prints a line.
-fn tell(state: &str, what: &str, text: &str) -> anyhow::Result<()> {
+pub(super) fn tell(state: &str, what: &str, text: &str) -> anyhow::Result<()> {
     let text = escape_control(text);
     writeln!(io::stdout(), "{state:<7}  {what:<8}  {text}").context("could not print")
 }
 
 /// How the command ends.
-struct Report {
+pub(super) struct Report {
     exit: Exit,
 }
 
 impl Report {
     /// Tells of what would keep a server from starting. Settings count before all else, as they do at a start.
-    fn fail(&mut self, what: &str, error: &anyhow::Error) -> anyhow::Result<()> {
+    pub(super) fn fail(&mut self, what: &str, error: &anyhow::Error) -> anyhow::Result<()> {
         if error.is::<UsageError>() {
             self.exit = Exit::Usage;
         } else if self.exit == Exit::Done {

@@ -21,6 +21,7 @@ use crate::store::{
     meters::Meters,
     queue::{Append, GROUP_ROWS, Task},
     replies::{self, Recipient},
+    traced::Commit,
 };
 
 /// Most bytes of bodies in one commit, about, so that a commit takes no longer than the database is given for it.
@@ -142,21 +143,23 @@ impl Work {
 
     /// Commits the group, or asks the database whether it is back where there is none, and answers whom it can.
     async fn serve(&mut self) {
-        let (begun, records) = (Instant::now(), self.rows);
+        let begun = Instant::now();
         match self.commit().await {
             Ok((outcomes, last)) => {
-                if records > 0 {
-                    let took = begun.elapsed();
-                    self.writer.meters.committed(records, took);
+                let commit = self.ended(begun);
+                if commit.consignments > 0 {
+                    let took = commit.ended - commit.begun;
+                    self.writer.meters.committed(commit.consignments, took);
                     log::committed(&self.group, &outcomes, took);
                 }
                 self.silences = 0;
                 self.writer.health.answers(Asker::Writer);
                 // It can be read by now, and whoever follows may do so.
                 self.writer.newest.is_at_least(last);
-                replies::deliver(self.leave().zip(outcomes.into_iter().map(Ok)));
+                let answers = self.leave().zip(outcomes.into_iter().map(Ok));
+                replies::deliver(answers, Some(commit));
             }
-            Err(failure) => self.fail(failure).await,
+            Err(failure) => self.fail(failure, begun).await,
         }
     }
 
@@ -173,7 +176,20 @@ impl Work {
             .await
     }
 
-    async fn fail(&mut self, failure: Failure) {
+    /// The group's commit, which `begun` then and is over.
+    fn ended(&self, begun: Instant) -> Commit {
+        Commit {
+            database: "postgresql",
+            begun: begun.into_std(),
+            ended: Instant::now().into_std(),
+            synced: None,
+            batches: self.group.len(),
+            consignments: self.rows,
+        }
+    }
+
+    async fn fail(&mut self, failure: Failure, begun: Instant) {
+        let commit = self.ended(begun);
         let meaning = failure.meaning();
         let is_usable = matches!(meaning, Meaning::Again | Meaning::Full);
         if let Some(committer) = self.committer.take()
@@ -194,7 +210,7 @@ impl Work {
                 if self.silences > 1 && meaning == Meaning::Away {
                     self.writer.health.is_silent(Asker::Writer, reason);
                 }
-                self.give_up_on_the_old(&StoreError::from(failure));
+                self.give_up_on_the_old(&StoreError::from(failure), commit);
             }
             // What is wrong lasts, so whoever waits is told, and so is whoever comes.
             Meaning::Refused | Meaning::Full | Meaning::Other => {
@@ -208,13 +224,14 @@ impl Work {
                 let error = StoreError::from(failure);
                 log::failed(&self.group, &error);
                 let all = self.leave();
-                replies::deliver(all.map(|recipient| (recipient, Err(error.clone()))));
+                let answers = all.map(|recipient| (recipient, Err(error.clone())));
+                replies::deliver(answers, Some(commit));
             }
         }
     }
 
-    /// Tells those who have waited long enough.
-    fn give_up_on_the_old(&mut self, error: &StoreError) {
+    /// Tells those who have waited long enough, last for `commit`.
+    fn give_up_on_the_old(&mut self, error: &StoreError, commit: Commit) {
         let now = Instant::now().into_std();
         let is_old = |append: &mut Append| now.duration_since(append.since) >= PATIENCE;
         let old: Vec<_> = self.group.extract_if(.., is_old).collect();
@@ -225,7 +242,7 @@ impl Work {
         }
         log::failed(&old, error);
         let told = |append: Append| (append.recipient, Err(error.clone()));
-        replies::deliver(old.into_iter().map(told));
+        replies::deliver(old.into_iter().map(told), Some(commit));
     }
 }
 

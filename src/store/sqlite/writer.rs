@@ -4,7 +4,7 @@ use std::{
     fs::File,
     sync::Arc,
     thread,
-    time::{Instant, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use rusqlite::{Connection, Statement, Transaction, TransactionBehavior, config::DbConfig, params};
@@ -21,7 +21,16 @@ use crate::store::{
     micros,
     queue::{Append, GROUP_ROWS, Task},
     replies,
+    traced::Commit,
 };
+
+/// A transaction that is durable.
+struct Committed {
+    /// What became of each member of each batch.
+    outcomes: Vec<Vec<Outcome>>,
+    /// How long it took to write it to the log and sync it.
+    synced: Duration,
+}
 
 struct Writer {
     connection: Connection,
@@ -97,31 +106,41 @@ impl Writer {
     fn serve(&mut self, group: Vec<Append>) {
         let begun = Instant::now();
         let result = self.commit(&group);
-        if let Ok(outcomes) = &result {
-            let records = group.iter().map(|append| append.batch.len()).sum();
-            let took = begun.elapsed();
-            self.meters.committed(records, took);
+        let mut commit = Commit {
+            database: "sqlite",
+            begun,
+            ended: Instant::now(),
+            synced: None,
+            batches: group.len(),
+            consignments: group.iter().map(|append| append.batch.len()).sum(),
+        };
+        if let Ok(Committed { outcomes, synced }) = &result {
+            commit.synced = Some(*synced);
+            let took = commit.ended - begun;
+            self.meters.committed(commit.consignments, took);
             log::committed(&group, outcomes, took);
         }
         let recipients = group.into_iter().map(|append| append.recipient);
         match result {
-            Ok(outcomes) => {
-                replies::deliver(recipients.zip(outcomes.into_iter().map(Ok)));
+            Ok(Committed { outcomes, .. }) => {
+                let answers = recipients.zip(outcomes.into_iter().map(Ok));
+                replies::deliver(answers, Some(commit));
                 self.checkpointer.committed(&self.connection);
             }
             Err(error) => {
-                replies::deliver(recipients.map(|recipient| (recipient, Err(error.clone()))));
+                let answers = recipients.map(|recipient| (recipient, Err(error.clone())));
+                replies::deliver(answers, Some(commit));
             }
         }
     }
 
-    /// One transaction for all of `group`; what became of each member of each batch.
-    fn commit(&mut self, group: &[Append]) -> Result<Vec<Vec<Outcome>>, StoreError> {
+    /// One transaction for all of `group`.
+    fn commit(&mut self, group: &[Append]) -> Result<Committed, StoreError> {
         if let Condition::WritesStopped(reason) = &*self.condition.borrow() {
             return Err(StoreError::WritesStopped(reason.clone()));
         }
         let last = *self.newest.borrow();
-        let (outcomes, new_last) = insert(&mut self.connection, group, last, &self.meters)
+        let (committed, new_last) = insert(&mut self.connection, group, last, &self.meters)
             .map_err(|error| {
                 if is_sync_failure(&error) {
                     return self.stop_writes(&error, group);
@@ -132,7 +151,7 @@ impl Writer {
             })?;
         // Readers see the commit by now, and whoever follows may read it.
         (self.newest).send_if_modified(|newest| std::mem::replace(newest, new_last) != new_last);
-        Ok(outcomes)
+        Ok(committed)
     }
 
     fn stop_writes(&self, error: &rusqlite::Error, group: &[Append]) -> StoreError {
@@ -163,13 +182,13 @@ impl Writer {
     }
 }
 
-/// Inserts what is new, after the sequence number `last`, and commits; the outcomes and the new last sequence number.
+/// Inserts what is new, after the sequence number `last`, and commits; what came of it and the new last sequence number.
 fn insert(
     connection: &mut Connection,
     group: &[Append],
     last: u64,
     meters: &Meters,
-) -> rusqlite::Result<(Vec<Vec<Outcome>>, u64)> {
+) -> rusqlite::Result<(Committed, u64)> {
     let created_at = micros(SystemTime::now());
     let mut last = last;
     // Dropped on the way out of an error, it rolls back.
@@ -200,8 +219,9 @@ fn insert(
     };
     let begun = Instant::now();
     transaction.commit()?;
-    meters.synced(begun.elapsed());
-    Ok((outcomes, last))
+    let synced = begun.elapsed();
+    meters.synced(synced);
+    Ok((Committed { outcomes, synced }, last))
 }
 
 fn insert_one(

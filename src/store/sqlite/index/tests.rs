@@ -85,6 +85,7 @@ impl Subject {
             body: body.clone().into(),
             created_by: None,
             request: None,
+            trace: None,
         };
         let outcomes = self.store.append(bodies.iter().map(new).collect()).await;
         for (body, outcome) in bodies.into_iter().zip(outcomes.unwrap()) {
