@@ -33,6 +33,7 @@ pub use target::Target;
 
 /// The page cache of the copy in KiB: ids that do not grow with time are written all over their index.
 const CACHE_KIB: i64 = 16 * 1024;
+
 /// A register that is to be copied.
 #[derive(Debug)]
 pub struct Backup(Existing);
@@ -137,7 +138,7 @@ impl Backup {
     /// # Errors
     ///
     /// [`BackupError`].
-    pub fn write(self, target: &Target, gauge: &Gauge) -> Result<Report, BackupError> {
+    pub fn write(self, mut target: Target, gauge: &Gauge) -> Result<Report, BackupError> {
         let existing = self.0;
         let wrong = |cause| target.write_error(cause);
         if existing.path == target.path {
@@ -172,7 +173,6 @@ impl Backup {
             return Err(BackupError::Damaged { path });
         }
         target.fill(temporary)?;
-        (File::open(&target.folder).and_then(|folder| folder.sync_all())).map_err(wrong)?;
         Ok(Report {
             path: target.path.clone(),
             ..report

@@ -38,7 +38,7 @@ const FROM_VERSION_1: &str = "ALTER TABLE consignment ADD COLUMN created_by TEXT
 /// How the name of a register's lock ends.
 pub(super) const LOCK: &str = ".lock";
 /// How each SQLite database begins (<https://www.sqlite.org/fileformat2.html#the_database_header>).
-const SQLITE_MAGIC: &[u8; 16] = b"SQLite format 3\0";
+pub(super) const SQLITE_MAGIC: &[u8; 16] = b"SQLite format 3\0";
 
 /// `f_type` of the file systems where WAL's shared memory is not shared (statfs(2)).
 const NETWORK_FILE_SYSTEMS: [(u64, &str); 4] = [
