@@ -22,7 +22,8 @@ use crate::proto::{Consignment, ListRequest, Position};
 /// List the consignments, oldest first
 ///
 /// Prints those that were stored when the list began, in the order of their sequence numbers, and with --follow those
-/// that come. Of several conditions all must be met.
+/// that come. Of several conditions all must be met. A table shows whole ids, and in a terminal that is too narrow for all
+/// columns it leaves out, in this order, containers, time, weight and vessel.
 #[derive(Debug, Args)]
 pub(super) struct ListArgs {
     /// How to print them; `shippy create` reads what json and ndjson print
