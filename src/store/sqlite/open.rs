@@ -12,7 +12,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 use super::{
     checkpoint,
-    connect::{beside, connect, keep_log, make_durable},
+    connect::{beside, connect, keep_log, make_durable, make_private, private},
     is_full,
 };
 use crate::{consignment, store::OpenError};
@@ -74,7 +74,7 @@ pub(super) fn open(path: &Path) -> Result<Opened, OpenError> {
         lock
     } else {
         // Only now, so that nothing is left beside a file that is not ours.
-        let lock = lock(&path, File::options().write(true).create(true))?
+        let lock = lock(&path, private().create(true))?
             .ok_or_else(|| folder_error(&path, ErrorKind::NotFound.into()))?;
         // Until now a backup may have replaced what was opened.
         connection = connect_to_write(&path)?;
@@ -94,11 +94,9 @@ pub(super) fn open(path: &Path) -> Result<Opened, OpenError> {
 
 /// A connection to the register at `path`, or to an empty file, which it makes where there is none.
 fn connect_to_write(path: &Path) -> Result<Connection, OpenError> {
-    let connection = connect(
-        path,
-        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
-    )
-    .map_err(|error| open_error(path, error))?;
+    make_private(path).map_err(|error| make_error(path, error))?;
+    let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE);
+    let connection = connection.map_err(|error| open_error(path, error))?;
     if connection.is_readonly("main").unwrap_or(false) {
         return Err(OpenError::NotWritable {
             path: path.to_owned(),
@@ -287,6 +285,17 @@ fn prepare(connection: &mut Connection) -> rusqlite::Result<(String, u64)> {
     let last_sequence = transaction.query_row(last, [], |row| row.get(0))?;
     transaction.commit()?;
     Ok((register, last_sequence))
+}
+
+/// The file at `path` could not be made.
+fn make_error(path: &Path, error: std::io::Error) -> OpenError {
+    match error.kind() {
+        ErrorKind::StorageFull => OpenError::Full {
+            path: path.to_owned(),
+            cause: Arc::new(error),
+        },
+        _ => folder_error(path, error),
+    }
 }
 
 /// The folder of `path` cannot hold it.

@@ -1,6 +1,7 @@
 //! What the system lets a server do with a register's files, and what they let others do.
 
 use std::{
+    collections::BTreeMap,
     fs,
     os::unix::{fs::PermissionsExt as _, process::CommandExt as _},
     path::Path,
@@ -10,7 +11,8 @@ use std::{
 use super::{contents, foreseen, make_register, serve};
 use crate::{
     running::run_to_end,
-    support::{folder, run},
+    support::{Server, folder, run},
+    wrapped::wrapped,
 };
 
 /// Serves as a user whom permissions bind, which they do not root.
@@ -52,6 +54,47 @@ fn make_register_in(folder: &Path) {
 
 fn set_mode(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+/// The rights of the files of the register in `home`, by their names.
+fn modes(home: &Path) -> BTreeMap<String, u32> {
+    let entries = fs::read_dir(home).unwrap().map(Result::unwrap);
+    let modes = entries.map(|entry| {
+        let mode = entry.metadata().unwrap().permissions().mode();
+        (entry.file_name().into_string().unwrap(), mode & 0o777)
+    });
+    modes
+        .filter(|(name, _)| name.starts_with("register.db"))
+        .collect()
+}
+
+#[test]
+fn a_registers_files_are_its_users_alone_whatever_the_umask_until_somebody_says_otherwise() {
+    for umask in ["000", "022"] {
+        let home = folder();
+        let path = home.path().join("register.db");
+        let start = || {
+            let sh = ["sh", "-c", "umask $0 && exec \"$@\"", umask];
+            let server = Server::spawn(wrapped(&sh, &serve(home.path(), &path)), home.path());
+            run(&mut server.ask(home.path(), &["create", "consignment.json"])).exits(0);
+            server
+        };
+        for mode in [0o600, 0o640] {
+            let server = start();
+            let modes = modes(home.path());
+            for end in ["", "-wal", "-shm"] {
+                let name = format!("register.db{end}");
+                assert_eq!(modes.get(&name), Some(&mode), "{umask}: {modes:?}");
+            }
+            assert_eq!(
+                modes.get("register.db.lock"),
+                Some(&0o600),
+                "{umask}: {modes:?}"
+            );
+            assert!(server.stop().success());
+            set_mode(&path, 0o640);
+        }
+    }
 }
 
 #[test]

@@ -15,7 +15,7 @@ use super::BackupError;
 use crate::store::{
     OpenError,
     sqlite::{
-        connect::beside,
+        connect::{beside, private},
         open::{APPLICATION_ID, LOCK, SQLITE_MAGIC, lock},
     },
 };
@@ -95,7 +95,7 @@ impl Target {
         let known = lock(&self.path, File::options().write(true));
         self.is_lock_ours = matches!(known, Ok(None));
         let taken = match known {
-            Ok(None) => lock(&self.path, File::options().write(true).create(true)),
+            Ok(None) => lock(&self.path, private().create(true)),
             known => known,
         };
         self.lock = taken.map_err(|error| match error {
