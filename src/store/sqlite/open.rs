@@ -13,7 +13,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 use super::{
     checkpoint,
     connect::{beside, connect, keep_log, make_durable, make_private, private},
-    is_full,
+    file_system, is_full,
 };
 use crate::{consignment, store::OpenError};
 
@@ -40,14 +40,6 @@ pub(super) const LOCK: &str = ".lock";
 /// How each SQLite database begins (<https://www.sqlite.org/fileformat2.html#the_database_header>).
 pub(super) const SQLITE_MAGIC: &[u8; 16] = b"SQLite format 3\0";
 
-/// `f_type` of the file systems where WAL's shared memory is not shared (statfs(2)).
-const NETWORK_FILE_SYSTEMS: [(u64, &str); 4] = [
-    (0x6969, "NFS"),
-    (0x517b, "SMB"),
-    (0xff53_4d42, "CIFS"),
-    (0xfe53_4d42, "SMB2"),
-];
-
 /// What a folder is told that stands where a file should.
 pub(super) const IS_FOLDER: &str = "it is a folder; a / at its end keeps a register in it";
 
@@ -64,7 +56,9 @@ pub(super) struct Opened {
 
 pub(super) fn open(path: &Path) -> Result<Opened, OpenError> {
     let path = resolve(path)?;
-    check_file_system(&path)?;
+    if let Some(warning) = file_system::check(&path)? {
+        tracing::warn!("{warning}");
+    }
     // Where it is served there is a lock already, and it is not looked into: by POSIX, closing a file releases every
     // lock that this process has on it, SQLite's included.
     let known_lock = lock(&path, File::options().write(true))?;
@@ -153,26 +147,6 @@ fn make_folder(folder: &Path) -> std::io::Result<()> {
     match fs::create_dir(folder) {
         Err(error) if error.kind() != ErrorKind::AlreadyExists || !folder.is_dir() => Err(error),
         _ => File::open(above)?.sync_all(),
-    }
-}
-
-pub(super) fn check_file_system(path: &Path) -> Result<(), OpenError> {
-    let Some(Ok(found)) = path.parent().map(rustix::fs::statfs) else {
-        // What cannot be asked is not refused: opening will tell.
-        return Ok(());
-    };
-    // The field's type differs between platforms, and its upper half may be sign extension.
-    #[allow(clippy::cast_sign_loss, clippy::unnecessary_cast, reason = "see above")]
-    let kind = found.f_type as u64 & 0xffff_ffff;
-    match NETWORK_FILE_SYSTEMS
-        .iter()
-        .find(|(known, _)| *known == kind)
-    {
-        Some((_, file_system)) => Err(OpenError::NetworkFileSystem {
-            path: path.to_owned(),
-            file_system,
-        }),
-        None => Ok(()),
     }
 }
 
