@@ -22,7 +22,7 @@ use super::{
     connect::connect,
     existing::{Existing, Gauge, Row},
     is_full,
-    open::APPLICATION_ID,
+    open::{APPLICATION_ID, check_names},
     verify::{Report, Stopped, Subject},
 };
 use crate::store::{Cause, OpenError};
@@ -123,7 +123,10 @@ impl Backup {
     ///
     /// [`OpenError`].
     pub fn open(path: &Path) -> Result<Self, OpenError> {
-        Existing::open(path).map(Self)
+        let existing = Existing::open(path)?;
+        // What its server has stored may be in the log of another name.
+        check_names(&existing.path)?;
+        Ok(Self(existing))
     }
 
     /// How many consignments are to be copied.

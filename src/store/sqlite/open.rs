@@ -59,6 +59,7 @@ pub(super) fn open(path: &Path) -> Result<Opened, OpenError> {
     if let Some(warning) = file_system::check(&path)? {
         tracing::warn!("{warning}");
     }
+    check_names(&path)?;
     // Where it is served there is a lock already, and it is not looked into: by POSIX, closing a file releases every
     // lock that this process has on it, SQLite's included.
     let known_lock = lock(&path, File::options().write(true))?;
@@ -147,6 +148,19 @@ fn make_folder(folder: &Path) -> std::io::Result<()> {
     match fs::create_dir(folder) {
         Err(error) if error.kind() != ErrorKind::AlreadyExists || !folder.is_dir() => Err(error),
         _ => File::open(above)?.sync_all(),
+    }
+}
+
+/// Refuses a file of several names: SQLite keeps a log for each name, so that whoever opens another one misses what is in
+/// this one's, and writes beside whoever has it open (<https://www.sqlite.org/howtocorrupt.html#_multiple_links_to_the_same_file>).
+pub(super) fn check_names(path: &Path) -> Result<(), OpenError> {
+    match path.metadata().map(|found| found.nlink()) {
+        Ok(names @ 2..) => Err(OpenError::SeveralNames {
+            path: path.to_owned(),
+            names,
+        }),
+        // What is not there has none yet, and of the rest opening will tell.
+        _ => Ok(()),
     }
 }
 

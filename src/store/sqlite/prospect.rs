@@ -12,8 +12,8 @@ use super::{
     connect::connect_to_read,
     file_system,
     open::{
-        IS_FOLDER, SCHEMA_VERSION, check_identity, check_magic, folder_error, lock, not_a_register,
-        open_error,
+        IS_FOLDER, SCHEMA_VERSION, check_identity, check_magic, check_names, folder_error, lock,
+        not_a_register, open_error,
     },
 };
 use crate::store::{OpenError, Prospect};
@@ -76,6 +76,7 @@ fn of_file(path: &Path) -> Result<Prospect, OpenError> {
         .canonicalize()
         .map_err(|error| folder_error(path, error))?;
     let warning = file_system::check(&path)?;
+    check_names(&path)?;
     // Let go of at once: whoever starts at this moment is not to be kept out. By POSIX, closing a file releases every lock
     // that this process has on it, so that all of these come before SQLite's.
     drop(lock(&path, File::options().write(true))?);

@@ -12,7 +12,7 @@ use shippy::store::{OpenError, sqlite::SqliteStore};
 use super::{refused, serve, stops_well};
 use crate::{
     running::run_to_end,
-    support::{Ran, Server, eventually, folder, run},
+    support::{Ran, Server, eventually, folder, run, shippy},
 };
 
 #[test]
@@ -40,6 +40,28 @@ fn a_second_server_that_comes_by_a_link_is_refused_too() {
         ran.exits(1).says(&["another shippy serves it"]);
     }
     stops_well(first);
+}
+
+#[test]
+fn a_register_of_two_names_is_refused_by_either() {
+    let home = folder();
+    let [one, other] = ["register.db", "other.db"].map(|name| home.path().join(name));
+    let first = Server::start(home.path());
+    run(&mut first.ask(home.path(), &["create", "consignment.json"])).exits(0);
+    fs::hard_link(&one, &other).unwrap();
+    let says = ["2 names (hard links)", "remove the others"];
+    run_to_end(&mut serve(home.path(), &other))
+        .exits(1)
+        .says(&says);
+    run(&mut first.ask(home.path(), &["list"])).exits(0);
+    stops_well(first);
+    refused(home.path(), &says);
+    let mut backup = shippy(home.path());
+    let store = format!("sqlite:{}", other.display());
+    backup.args(["backup", "copy.db", "--store", &store]);
+    run_to_end(&mut backup).exits(1).says(&says);
+    fs::remove_file(&other).unwrap();
+    stops_well(Server::start(home.path()));
 }
 
 #[test]
