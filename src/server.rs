@@ -172,9 +172,10 @@ impl Server {
             posting,
             calls: measured.calls,
         };
-        let (serving, beside) = entrance.open(routes, register, workers, &phases);
+        let (serving, seats, beside) = entrance.open(routes, register, workers, &phases);
         Ok(Running {
             serving,
+            seats,
             phase,
             stopping,
             health,
