@@ -11,7 +11,7 @@ use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
 use self::{
     attempt::{Attempt, Time},
-    connection::{Candidate, Connection, Service},
+    connection::{Candidate, Connection, OpenFailure, Service},
     find::Wanted,
     opening::{Opened, Opening},
     servers::Servers,
@@ -182,6 +182,12 @@ impl Client {
         })
     }
 
+    /// Heeds what a stream was broken off with; why that was.
+    fn heed(&mut self, status: &Status) -> String {
+        self.servers.heed(&self.address(), status);
+        error::describe(status)
+    }
+
     /// Gives the connection up after a stream on it that began at `begun` has broken for `reason`, and waits a little,
     /// unless there is no time left for another before `deadline`.
     async fn give_up(
@@ -237,10 +243,12 @@ impl Client {
             if let Some(response) = answer {
                 return Ok(response);
             }
-            if Instant::now() + back_off >= deadline {
+            let pause = back_off.max(self.servers.least_wait());
+            if Instant::now() + pause >= deadline {
+                failures.extend(self.servers.said());
                 return Err(ClientError::unanswered(failures, begun.elapsed()));
             }
-            sleep(back_off).await;
+            sleep(pause).await;
             back_off = (back_off * 2).min(LONGEST_BACK_OFF);
             candidates = Vec::new();
         }
@@ -268,6 +276,12 @@ impl Client {
             time.deadline,
         );
         while let Some(Opened { address, result }) = opening.next().await {
+            if self.servers.is_held(&address) {
+                continue;
+            }
+            if let Err(OpenFailure::Busy(status)) = &result {
+                self.servers.heed(&address, status);
+            }
             let answer = match result {
                 Ok(connection) => {
                     let overtaken = opening.overtaken().iter();
@@ -296,7 +310,7 @@ impl Client {
             }
         }
         match unfit {
-            Some(error) if !may_do => Err(error),
+            Some(error) if !may_do && self.servers.said().next().is_none() => Err(error),
             _ => Ok(None),
         }
     }
@@ -359,6 +373,7 @@ impl Client {
             if let Some(mismatch) = connection.mismatch() {
                 return Err(mismatch.into_attempt(&address));
             }
+            self.servers.heed(&address, status);
             return Err(Attempt::next(&address, error::describe(status)));
         }
         if named != self.register {

@@ -105,6 +105,11 @@ pub trait Registry: Send + Sync {
     /// on trying by itself, [`RegistryError::is_tried_again`] says.
     async fn announce(&self, instance: &Instance) -> Result<(), RegistryError>;
 
+    /// Whether it has servers announce themselves, rather than being told of them by somebody else.
+    fn takes_announcements(&self) -> bool {
+        true
+    }
+
     /// Whether what was announced last can be found now, as far as that is known here; `None` where nothing more is heard of
     /// it than what [`announce`](Self::announce) has returned.
     fn stands(&self) -> Option<bool> {

@@ -184,9 +184,10 @@ impl Server {
             calls: measured.calls,
             tracer: self.traces.as_ref().map(Traces::tracer),
         };
-        let (serving, beside) = entrance.open(routes, register, workers, &phases);
+        let (serving, seats, beside) = entrance.open(routes, register, workers, &phases);
         Ok(Running {
             serving,
+            seats,
             phase,
             stopping,
             health,

@@ -275,6 +275,16 @@ pub enum OpenError {
     /// There is no file.
     #[error("could not open the register {0}: there is no such file")]
     Missing(PathBuf),
+    /// It has hard links.
+    #[error(
+        "could not open the register {path}: its file has {names} names (hard links), and SQLite keeps a log for each; remove the others, or serve a copy"
+    )]
+    SeveralNames {
+        /// One of them.
+        path: PathBuf,
+        /// How many there are.
+        names: u64,
+    },
     /// It is on a file system where its durability and locks do not hold.
     #[error(
         "could not open the register {path}: it is on {file_system}, where SQLite's locks and shared memory do not work; choose a local disk with --store sqlite:PATH"

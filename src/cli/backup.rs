@@ -53,7 +53,7 @@ impl BackupArgs {
         })?;
         let (mut watch, gauge) = watched(self.file.display().to_string(), self.quiet)?;
         watch.progress.begin("copied", backup.records(), 0);
-        let writing = spawn_blocking(move || backup.write(&target, &gauge));
+        let writing = spawn_blocking(move || backup.write(target, &gauge));
         let Ok(written) = watch.during(writing).await else {
             return Ok(Exit::Interrupted);
         };

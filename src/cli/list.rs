@@ -1,6 +1,9 @@
 //! `shippy list`
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::{
+    sync::LazyLock,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use anyhow::Context as _;
 use clap::{ArgMatches, Args, error::ErrorKind};
@@ -19,7 +22,8 @@ use crate::proto::{Consignment, ListRequest, Position};
 /// List the consignments, oldest first
 ///
 /// Prints those that were stored when the list began, in the order of their sequence numbers, and with --follow those
-/// that come. Of several conditions all must be met.
+/// that come. Of several conditions all must be met. A table shows whole ids, and in a terminal that is too narrow for all
+/// columns it leaves out, in this order, containers, time, weight and vessel.
 #[derive(Debug, Args)]
 pub(super) struct ListArgs {
     /// How to print them; `shippy create` reads what json and ndjson print
@@ -49,7 +53,7 @@ pub(super) struct ListArgs {
     /// Only those stored since then: a time like 2026-11-22T14:00:00Z, or how long ago, like 90m, 2h or 3d
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     since: Option<Timestamp>,
-    /// Only those stored before then, written as for --since
+    /// Only those stored before then, written as for --since and later than that
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     until: Option<Timestamp>,
     /// Begin with the newest
@@ -68,6 +72,20 @@ pub(super) fn check(matches: &ArgMatches) -> Result<(), clap::Error> {
         return Err(clap::Error::raw(
             ErrorKind::ArgumentConflict,
             "--follow does not end, and a JSON array must: give -o ndjson for a JSON object a line\n",
+        ));
+    }
+    let time = |flag| {
+        matches
+            .get_one(flag)
+            .map(|time: &Timestamp| (time.seconds, time.nanos))
+    };
+    if let (Some(since), Some(until)) = (time("since"), time("until"))
+        && until <= since
+    {
+        return Err(clap::Error::raw(
+            ErrorKind::ValueValidation,
+            "--since is not before --until, so no time lies between them: --since 3h --until 2h is the hour that ended \
+             two hours ago\n",
         ));
     }
     Ok(())
@@ -96,10 +114,13 @@ pub(super) fn parse_id(text: &str) -> Result<String, String> {
     crate::consignment::id_problem(text).map_or_else(|| Ok(text.to_owned()), Err)
 }
 
+/// Now, which is the same for all of a command line: nothing was stored between `2h` and `2h`.
+static NOW: LazyLock<SystemTime> = LazyLock::new(SystemTime::now);
+
 /// A time as RFC 3339 has it, or how long ago it was.
 pub(super) fn parse_time(text: &str) -> Result<Timestamp, String> {
     if let Some(age) = parse_age(text) {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let now = NOW.duration_since(UNIX_EPOCH);
         let now = now.map_err(|_| "this machine's clock stands before 1970")?;
         return Ok(Timestamp {
             seconds: now.as_secs().cast_signed() - age.as_secs().cast_signed(),

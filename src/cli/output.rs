@@ -56,8 +56,8 @@ enum Form {
 }
 
 impl<W: Write> Printer<W> {
-    /// Prints to `out`. A table keeps within `width` columns where it can, by cutting texts short; without a width,
-    /// texts are whole. JSON ignores it.
+    /// Prints to `out`. A table keeps within `width` columns where it can, by cutting texts short and leaving columns out;
+    /// without a width, all is whole. Ids always are. JSON ignores it.
     pub fn new(format: Format, out: W, width: Option<usize>) -> Self {
         let form = match format {
             Format::Table => Form::Table(Table::new(width)),

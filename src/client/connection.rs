@@ -111,6 +111,8 @@ pub(super) enum OpenFailure {
     Address(String),
     /// The server cannot be reached or does not serve.
     Server(String),
+    /// The server says that it may serve a little later.
+    Busy(Status),
     /// The server keeps this register, which is not the one asked for.
     AnotherRegister(String),
     /// The server refused to say what it serves.
@@ -123,6 +125,7 @@ impl OpenFailure {
     pub(super) fn into_attempt(self, address: &str) -> Attempt {
         match self {
             Self::Server(reason) => Attempt::next(address, reason),
+            Self::Busy(status) => Attempt::next(address, error::describe(&status)),
             Self::AnotherRegister(named) => Attempt::another_register(address, &named),
             Self::Address(reason) => Attempt::never(address, ClientError::Address(reason)),
             Self::Refused(status) => Attempt::never(address, ClientError::from_status(status)),
@@ -227,9 +230,7 @@ async fn ask_register(channel: &Channel, wanted: &Wanted) -> Result<String, Open
         (Some(named), _) if !wanted.includes(&named) => Err(OpenFailure::AnotherRegister(named)),
         // Whatever it says of its health, the call itself will tell.
         (Some(named), _) => Ok(named),
-        (None, Err(status)) if error::is_worth_repeating(&status) => {
-            Err(OpenFailure::Server(error::describe(&status)))
-        }
+        (None, Err(status)) if error::is_worth_repeating(&status) => Err(OpenFailure::Busy(status)),
         (None, Ok(_)) => Err(OpenFailure::Refused(not_shippy())),
         (None, Err(status)) if status.code() == Code::Unimplemented => {
             Err(OpenFailure::Refused(not_shippy()))

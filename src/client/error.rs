@@ -147,6 +147,15 @@ pub(super) fn is_worth_repeating(status: &Status) -> bool {
     }
 }
 
+/// The longest that a server may have itself be left alone for: one that errs, or means harm, is to keep nobody for longer.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+
+/// How long to wait at least before the same call is made again there, where the server says so (`google.rpc.RetryInfo`).
+pub(super) fn asked_wait(status: &Status) -> Option<Duration> {
+    let wait = status.get_details_retry_info()?.retry_delay?;
+    Some(wait.min(LONGEST_WAIT))
+}
+
 /// A status for people: what the server said, made safe to show, or what became of the connection.
 pub(super) fn describe(status: &Status) -> String {
     match status.source() {
@@ -214,6 +223,16 @@ mod tests {
         }
         let late = Status::from_error(Box::new(tonic::TimeoutExpired(())));
         assert_eq!((late.code(), late.message()), (Code::Cancelled, TIME_IS_UP));
+    }
+
+    #[test]
+    fn a_server_says_how_long_to_wait_within_reason() {
+        for (said, expected) in [(None, None), (Some(2), Some(2)), (Some(3_600), Some(30))] {
+            let retry = ErrorDetails::with_retry_info(said.map(Duration::from_secs));
+            let status = Status::with_error_details(Code::Unavailable, "too much to do", retry);
+            assert_eq!(asked_wait(&status), expected.map(Duration::from_secs));
+        }
+        assert_eq!(asked_wait(&Status::unavailable("stopping")), None);
     }
 
     #[test]

@@ -58,7 +58,7 @@ impl<'c> Listing<'c> {
                     self.ended = true;
                     break;
                 }
-                Ok(Err(status)) if error::is_worth_repeating(&status) => error::describe(&status),
+                Ok(Err(status)) if error::is_worth_repeating(&status) => self.client.heed(&status),
                 Ok(Err(status)) => return Err(ClientError::from_status(status)),
                 Err(_) => "nothing came in time".into(),
             };

@@ -92,7 +92,7 @@ impl<'c> Load<'c> {
                 }
                 Event::Answer(Ok(None)) => "it ended before it had answered for all".into(),
                 Event::Answer(Err(status)) if error::is_worth_repeating(&status) => {
-                    error::describe(&status)
+                    self.client.heed(&status)
                 }
                 Event::Answer(Err(status)) => return Err(ClientError::from_status(status)),
                 Event::Late => "nothing came in time".into(),

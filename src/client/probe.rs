@@ -243,7 +243,7 @@ async fn open(candidate: Candidate, options: &Options) -> Result<Connection, Str
         | OpenFailure::Address(reason)
         | OpenFailure::Mismatch(Mismatch::Ours(reason) | Mismatch::Theirs(reason)) => reason,
         OpenFailure::AnotherRegister(named) => format!("it keeps another register, {named}"),
-        OpenFailure::Refused(status) => error::describe(&status),
+        OpenFailure::Refused(status) | OpenFailure::Busy(status) => error::describe(&status),
     })
 }
 

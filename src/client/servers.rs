@@ -3,11 +3,13 @@
 use std::{
     collections::{HashMap, HashSet},
     hash::{BuildHasher as _, RandomState},
+    time::Duration,
 };
 
 use tokio::time::Instant;
+use tonic::Status;
 
-use super::connection::Candidate;
+use super::{Failure, connection::Candidate, error};
 use crate::registry::Instance;
 
 /// What a weight of 0 counts for: RFC 2782 wants it to have a very small chance beside others.
@@ -20,6 +22,8 @@ pub(super) struct Servers {
     known: Vec<Instance>,
     /// When an address failed last. One that has answered since is not here.
     failed: HashMap<String, Instant>,
+    /// Until when an address is to be left alone, as its server has asked, and with what words.
+    held: HashMap<String, (Instant, Failure)>,
     order: RandomState,
 }
 
@@ -29,6 +33,7 @@ impl Servers {
         let addresses: HashSet<_> = found.iter().flat_map(|one| &one.addresses).collect();
         self.failed
             .retain(|address, _| addresses.contains(&address));
+        self.held.retain(|address, _| addresses.contains(&address));
         self.known = found;
     }
 
@@ -52,10 +57,58 @@ impl Servers {
         self.failed.remove(address);
     }
 
+    /// Leaves the server at `address` alone for as long as `status`, its answer, asks for.
+    pub(super) fn heed(&mut self, address: &str, status: &Status) {
+        if let Some(wait) = error::asked_wait(status) {
+            let failure = Failure {
+                address: address.to_owned(),
+                reason: error::describe(status),
+                is_another_register: false,
+            };
+            let until = Instant::now() + wait;
+            self.held.insert(address.to_owned(), (until, failure));
+        }
+    }
+
+    /// Whether the server at `address`, by that address or another, is to be left alone now.
+    pub(super) fn is_held(&self, address: &String) -> bool {
+        let mut known = self.known.iter();
+        known.any(|one| one.addresses.contains(address) && !self.wait_for(one).is_zero())
+    }
+
+    /// How long `instance` is to be left alone.
+    fn wait_for(&self, instance: &Instance) -> Duration {
+        let held = instance
+            .addresses
+            .iter()
+            .filter_map(|address| self.held.get(address));
+        let until = held.map(|(until, _)| *until).max();
+        until.map_or(Duration::ZERO, |until| {
+            until.saturating_duration_since(Instant::now())
+        })
+    }
+
+    /// How long each of them is to be left alone; zero when one need not be.
+    pub(super) fn least_wait(&self) -> Duration {
+        let waits = self.known.iter().map(|one| self.wait_for(one));
+        waits.min().unwrap_or_default()
+    }
+
+    /// What those have said that are left alone now.
+    pub(super) fn said(&self) -> impl Iterator<Item = Failure> {
+        let held = self
+            .held
+            .values()
+            .filter(|(until, _)| *until > Instant::now());
+        held.map(|(_, failure)| failure.clone())
+    }
+
     /// Where to ask, in this order: by priority, and of one priority each server's best address before any server's
-    /// second. What failed comes last, and of that first what failed longest ago.
+    /// second. What failed comes last, and of that first what failed longest ago. Who is to be left alone is not among them.
     pub(super) fn candidates(&self) -> Vec<Candidate> {
-        let mut instances: Vec<&Instance> = self.known.iter().collect();
+        let known = self.known.iter();
+        let mut instances: Vec<&Instance> =
+            known.filter(|one| self.wait_for(one).is_zero()).collect();
         instances.sort_by_key(|one| (one.register.is_empty(), self.turn(one)));
         let mut ranked: Vec<_> = instances.into_iter().flat_map(candidates).collect();
         // A stable sort, so that servers keep their order.
@@ -90,6 +143,9 @@ fn candidates(instance: &Instance) -> impl Iterator<Item = ((u16, usize), Candid
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+
+    use tonic::Code;
+    use tonic_types::{ErrorDetails, StatusExt as _};
 
     use super::*;
     use crate::registry::Preference;
@@ -201,6 +257,35 @@ mod tests {
         // Expected are 3,000 and 1,000 with a standard deviation of 27.
         assert!((2_800..3_200).contains(&first["a:1"]), "{first:?}");
         assert!((800..1_200).contains(&first["b:1"]), "{first:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_asks_to_be_left_alone_is_for_so_long_at_each_of_its_addresses() {
+        let busy = |seconds| {
+            let retry = ErrorDetails::with_retry_info(Some(Duration::from_secs(seconds)));
+            Status::with_error_details(Code::Unavailable, "too much to do", retry)
+        };
+        let mut servers = servers(three());
+        servers.heed("a:1", &busy(2));
+        servers.heed("b:1", &Status::unavailable("stopping"));
+        let mut left: Vec<_> = addresses(&servers);
+        left.sort();
+        assert_eq!(left, ["b:1", "b:2", "c:1", "c:2"]);
+        assert!(servers.is_held(&"a:2".into()) && !servers.is_held(&"b:1".into()));
+        assert_eq!(servers.least_wait(), Duration::ZERO);
+        servers.heed("b:2", &busy(1));
+        servers.heed("c:1", &busy(3));
+        assert_eq!(addresses(&servers), [""; 0]);
+        assert_eq!(servers.least_wait(), Duration::from_secs(1));
+        assert_eq!(servers.said().count(), 3);
+        // Also when they are found again.
+        servers.set(three());
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(addresses(&servers), ["b:1", "b:2"]);
+        assert_eq!(servers.said().count(), 2);
+        tokio::time::advance(Duration::from_secs(2)).await;
+        assert_eq!(addresses(&servers).len(), 6);
+        assert_eq!(servers.least_wait(), Duration::ZERO);
     }
 
     #[test]

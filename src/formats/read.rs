@@ -9,6 +9,7 @@
 
 mod checked;
 mod count;
+mod csv;
 mod decode;
 mod error;
 mod explain;

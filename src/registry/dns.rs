@@ -67,6 +67,10 @@ impl Dns {
 
 #[async_trait]
 impl Registry for Dns {
+    fn takes_announcements(&self) -> bool {
+        false
+    }
+
     async fn announce(&self, _: &Instance) -> Result<(), RegistryError> {
         Ok(())
     }

@@ -24,6 +24,10 @@ impl Fixed {
 
 #[async_trait]
 impl Registry for Fixed {
+    fn takes_announcements(&self) -> bool {
+        false
+    }
+
     async fn announce(&self, _: &Instance) -> Result<(), RegistryError> {
         Ok(())
     }

@@ -20,7 +20,7 @@ use super::{
     guard::Peer,
     handshake::Handshake,
     limits::{
-        ACCEPT_RETRY, LEAVE_GRACE, Limits, OPENING_TIMEOUT, TELL_EVERY, VANISHED,
+        ACCEPT_RETRY, CUT_GRACE, LEAVE_GRACE, Limits, OPENING_TIMEOUT, TELL_EVERY, VANISHED,
         connection_builder,
     },
     opened::{Opened, Spoken, Unopened},
@@ -130,7 +130,8 @@ async fn drain(mut connections: JoinSet<()>, phase: &watch::Receiver<Phase>) -> 
     let all_ended = async { while connections.join_next().await.is_some() {} };
     let _ = timeout_at(deadline, all_ended).await;
     let cut = connections.len();
-    connections.shutdown().await;
+    // What is busy just now ends as soon as it waits for anything, which whoever asks how many were cut need not await.
+    let _ = timeout(CUT_GRACE, connections.shutdown()).await;
     cut
 }
 
@@ -291,6 +292,17 @@ async fn open(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_connection_that_is_busy_as_it_is_cut_is_counted() {
+        let (_phase, phases) = watch::channel(Phase::Draining(Instant::now()));
+        let (done, waits) = std::sync::mpsc::channel::<()>();
+        let mut connections = JoinSet::new();
+        connections.spawn_blocking(move || waits.recv().unwrap_or_default());
+        let cut = timeout(Duration::from_secs(60), drain(connections, &phases)).await;
+        assert_eq!(cut, Ok(1));
+        drop(done);
+    }
 
     #[tokio::test]
     async fn a_peer_that_vanishes_is_forgotten_but_not_while_it_may_pause() {

@@ -54,14 +54,14 @@ pub(super) struct Routes {
 pub(super) type Beside = Vec<AbortOnDropHandle<()>>;
 
 impl Entrance {
-    /// Serves `routes` in the name of `register`; how many connections were cut in the end.
+    /// Serves `routes` in the name of `register`; how many connections were cut in the end, and those there are meanwhile.
     pub(super) fn open(
         self,
         routes: Routes,
         register: HeaderValue,
         workers: Workers,
         phases: &watch::Receiver<Phase>,
-    ) -> (JoinHandle<usize>, Beside) {
+    ) -> (JoinHandle<usize>, Arc<Seats>, Beside) {
         let mut beside = Vec::new();
         let refusals = Arc::new(Refusals::new());
         let handshake = self.tls.map(|tls| {
@@ -122,11 +122,11 @@ impl Entrance {
                 guard,
             ),
             handshake,
-            seats,
+            seats: Arc::clone(&seats),
             limits: self.limits,
         };
         let serving = tokio::spawn(connections::serve(door, workers, phases.clone()));
         let beside = beside.into_iter().map(AbortOnDropHandle::new).collect();
-        (serving, beside)
+        (serving, seats, beside)
     }
 }

@@ -94,6 +94,8 @@ pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
 pub(super) const OPENING_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a drain may take in all: under the 10 s after which Docker kills.
 pub(super) const DRAIN_GRACE: Duration = Duration::from_secs(8);
+/// How long connections that are cut then may take to end, and the same again whoever counts them.
+pub(super) const CUT_GRACE: Duration = Duration::from_millis(100);
 /// How long closing the store may take after that. What it does then is tidying up, which the next start can do.
 pub(super) const CLOSE_GRACE: Duration = Duration::from_millis(1_200);
 /// How long to wait before accepting again when the system would not, as when it is out of file descriptors.

@@ -44,7 +44,9 @@ impl<'s> Presence<'s> {
     ///
     /// [`RegistryError`] when nobody can find it now.
     pub(super) async fn begin(&mut self) -> Result<(), RegistryError> {
-        if let Some(reason) = reason(&self.condition.borrow()) {
+        if let Some(reason) = reason(&self.condition.borrow())
+            && self.registry.takes_announcements()
+        {
             tracing::warn!("not announced yet: {reason}");
         }
         self.good().await;
@@ -60,14 +62,19 @@ impl<'s> Presence<'s> {
     /// Withdraws the server whenever its store is away, and announces it again when it is back. Never returns: being
     /// dropped ends it, and leaves things as they are.
     pub(super) async fn keep(&mut self) {
+        // Where nothing was announced there is nothing to say of it; of the store its own log does.
+        let is_told = self.registry.takes_announcements();
         loop {
             let reason = self.bad().await;
-            tracing::warn!("withdrawn from the registry for as long as that lasts: {reason}");
+            if is_told {
+                tracing::warn!("withdrawn from the registry for as long as that lasts: {reason}");
+            }
             self.announced.set(0);
             withdraw(self.registry).await;
             self.good().await;
             match self.announce().await {
-                Ok(()) => tracing::info!("announced again: the store is back"),
+                Ok(()) if is_told => tracing::info!("announced again: the store is back"),
+                Ok(()) => {}
                 Err(error) => tracing::warn!(
                     "the store is back, but clients do not find this server yet: {error}"
                 ),

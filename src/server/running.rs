@@ -1,6 +1,6 @@
 //! A server that serves, and how it ends.
 
-use std::time::Duration;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use prometheus_client::metrics::gauge::Gauge;
@@ -16,8 +16,9 @@ use super::{
     connections::Phase,
     entrance::Beside,
     health::Health,
-    limits::{CLOSE_GRACE, DRAIN_GRACE},
+    limits::{CLOSE_GRACE, CUT_GRACE, DRAIN_GRACE},
     presence,
+    seats::Seats,
 };
 use crate::{registry::Registry, store::Store, traces::Traces};
 
@@ -25,6 +26,8 @@ use crate::{registry::Registry, store::Store, traces::Traces};
 pub(super) struct Running {
     /// How many connections were cut, once it has ended.
     pub(super) serving: JoinHandle<usize>,
+    /// The connections that there are.
+    pub(super) seats: Arc<Seats>,
     pub(super) phase: watch::Sender<Phase>,
     /// Tells what is under way that it is to come to an end.
     pub(super) stopping: watch::Sender<bool>,
@@ -56,7 +59,7 @@ impl Running {
         self.phase.send_replace(Phase::Draining(deadline));
         let ended = match failed {
             Some(failed) => failed,
-            None => finish(self.serving, deadline).await,
+            None => finish(self.serving, deadline, &self.seats).await,
         };
         // A collector that is away is not waited for as long as callers are.
         let export_by = Instant::now() + CLOSE_GRACE;
@@ -75,13 +78,37 @@ impl Running {
     }
 }
 
-/// The loop keeps to the deadline by itself; this is the net beneath it.
-async fn finish(mut serving: JoinHandle<usize>, deadline: Instant) -> Result<usize, JoinError> {
-    const MARGIN: Duration = Duration::from_millis(200);
-    if let Ok(ended) = timeout_at(deadline + MARGIN, &mut serving).await {
+/// The loop keeps to the deadline by itself; this is the net beneath it, for a machine that stood still until now.
+async fn finish(
+    mut serving: JoinHandle<usize>,
+    deadline: Instant,
+    seats: &Seats,
+) -> Result<usize, JoinError> {
+    if let Ok(ended) = timeout_at(deadline + CUT_GRACE * 2, &mut serving).await {
         ended
     } else {
+        let cut = seats.taken();
         serving.abort();
-        Ok(0)
+        Ok(cut)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{future::pending, net::Ipv4Addr};
+
+    use super::{
+        super::{Counts, Limits},
+        *,
+    };
+
+    #[tokio::test]
+    async fn connections_that_the_net_catches_are_counted_as_cut() {
+        let counts = Counts::new(&mut prometheus_client::registry::Registry::default());
+        let seats = Seats::new(&Limits::default(), false, Arc::new(counts));
+        let peer = Ipv4Addr::LOCALHOST.into();
+        let _seated = [seats.take(peer).await, seats.take(peer).await];
+        let cut = finish(tokio::spawn(pending()), Instant::now(), &seats).await;
+        assert_eq!(cut.unwrap(), 2);
     }
 }

@@ -142,6 +142,11 @@ impl Seats {
         }
     }
 
+    /// How many are taken.
+    pub(super) fn taken(&self) -> usize {
+        self.crowd().seats.len()
+    }
+
     pub(super) fn count_accept_error(&self) {
         self.counts.accept_errors.inc();
     }

@@ -23,6 +23,7 @@ pub mod backup;
 mod checkpoint;
 mod connect;
 pub mod existing;
+mod file_system;
 mod index;
 mod open;
 mod prospect;

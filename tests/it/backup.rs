@@ -66,6 +66,13 @@ fn names(folder: &Path) -> BTreeSet<String> {
         .collect()
 }
 
+/// Those of them that belong to a copy.
+fn copies(folder: &Path) -> BTreeSet<String> {
+    let mut names = names(folder);
+    names.retain(|name| name.starts_with("copy"));
+    names
+}
+
 /// A served copy is refused beside its original, and serves in its place.
 #[test]
 fn a_backup_made_while_it_is_written_to_has_all_that_was_acknowledged_before() {
@@ -254,9 +261,7 @@ fn nobody_serves_or_writes_the_place_of_a_backup_meanwhile() {
             .exits(2)
             .says(&["another backup is written there"]);
         held.end().exits(0);
-        let mut left = names(home.path());
-        left.retain(|name| name.starts_with("copy"));
-        assert_eq!(left, BTreeSet::from(["copy.db".into()]));
+        assert_eq!(copies(home.path()), BTreeSet::from(["copy.db".into()]));
     }
     run(shippy(home.path()).arg("verify").arg(&target)).exits(0);
 }
@@ -352,6 +357,60 @@ fn a_backup_that_is_ended_leaves_nothing_under_its_name() {
         }
     }
     run(&mut backup(home.path(), &target, &[])).exits(0);
+}
+
+#[test]
+fn what_a_killed_backup_leaves_goes_with_the_next_to_the_same_name() {
+    let home = folder();
+    fill(home.path(), 1_000);
+    let left = || copies(home.path());
+    let target = home.path().join("copy.db");
+    for args in [&[][..], &["--force"]] {
+        let held = Held::begin(&mut backup(home.path(), &target, args), home.path());
+        held.running.send(Signal::KILL);
+        held.end();
+        assert!(left().contains("copy.db.lock"), "{:?}", left());
+        // As far as it may have come by then.
+        for (name, start) in [("aB3xY9", &b""[..]), ("000000", &[0; 4096])] {
+            fs::write(home.path().join(format!("copy.db.{name}.partial")), start).unwrap();
+        }
+        fs::copy(
+            home.path().join("register.db"),
+            home.path().join("copy.db.zzzzzz.partial"),
+        )
+        .unwrap();
+        run(&mut backup(home.path(), &target, args)).exits(0);
+        assert_eq!(left(), BTreeSet::from(["copy.db".into()]));
+    }
+}
+
+#[test]
+fn what_others_keep_beside_a_backup_stays() {
+    let home = folder();
+    fill(home.path(), 1_000);
+    let target = home.path().join("copy");
+    // Of another name: that backup may be running.
+    let held = Held::begin(
+        &mut backup(home.path(), &home.path().join("copy.db"), &[]),
+        home.path(),
+    );
+    let kept = [
+        ("copy.db.aB3xY9.partial", &b""[..]),
+        ("copy.diary1.partial", b"dear diary"),
+        ("copy.aB3xY9.partial.db", b""),
+        ("copy.long-ago.partial", b""),
+    ];
+    for (name, content) in kept {
+        fs::write(home.path().join(name), content).unwrap();
+    }
+    std::os::unix::fs::symlink("register.db", home.path().join("copy.linked.partial")).unwrap();
+    drop(held.register);
+    let mut expected = copies(home.path());
+    run(&mut backup(home.path(), &target, &[])).exits(0);
+    expected.insert("copy".into());
+    assert_eq!(copies(home.path()), expected);
+    held.running.send(Signal::CONT);
+    held.running.end().exits(0);
 }
 
 #[test]

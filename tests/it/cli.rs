@@ -12,6 +12,7 @@ mod follow;
 mod formats;
 mod help;
 mod hostile;
+mod patience;
 mod settings;
 pub(crate) mod several;
 

@@ -58,7 +58,7 @@ fn serve(home: &Path, store: &str) -> Command {
                 assert_eq!(key, &json!({"name": "shippy-store", "key": "url"}));
                 command.env(name, store)
             }
-            "MICRO_SERVER_ADDRESS" => command.env(name, ":0"),
+            "MICRO_SERVER_ADDRESS" | "SHIPPY_PROBE_ADDRESS" => command.env(name, ":0"),
             _ => command.env(name, variable["value"].as_str().unwrap()),
         };
     }
@@ -113,11 +113,28 @@ fn its_parts_name_each_other() {
     assert_eq!(&outer["port"], port);
     // Which clients take where there are no SRV records.
     assert_eq!(port, shippy::registry::dns::PORT);
-    for probe in ["startupProbe", "readinessProbe", "livenessProbe"] {
-        assert_eq!(&container[probe]["grpc"]["port"], port, "{probe}");
+    let probed = &container["ports"][1]["containerPort"];
+    for (probe, service) in [
+        ("startupProbe", json!("liveness")),
+        ("readinessProbe", Value::Null),
+        ("livenessProbe", json!("liveness")),
+    ] {
+        let asked = &container[probe]["grpc"];
+        assert_eq!(
+            (&asked["port"], &asked["service"]),
+            (probed, &service),
+            "{probe}"
+        );
     }
-    let listens = json!({"name": "MICRO_SERVER_ADDRESS", "value": format!(":{port}")});
-    assert!(container["env"].as_array().unwrap().contains(&listens));
+    for (name, port) in [
+        ("MICRO_SERVER_ADDRESS", port),
+        ("SHIPPY_PROBE_ADDRESS", probed),
+    ] {
+        let listens = json!({"name": name, "value": format!(":{port}")});
+        assert!(container["env"].as_array().unwrap().contains(&listens));
+    }
+    let offered = service["spec"]["ports"].as_array().unwrap();
+    assert_eq!(offered.len(), 1, "clients are not sent to the probes");
 }
 
 #[test]
@@ -150,7 +167,10 @@ async fn its_container_serves_its_probes_and_the_commands_from_pods() {
         let name = variable["name"].as_str().unwrap();
         assert!(help.contains(&format!("[env: {name}]")), "{name}");
     }
-    let channel = Endpoint::from_shared(format!("http://127.0.0.1:{}", server.address.port()));
+    let (_, probed) = server.ready.split_once("health alone on ").unwrap();
+    let port = probed.split(&[';', ',', ' ', '\n']).next().unwrap();
+    let (_, port) = port.rsplit_once(':').unwrap();
+    let channel = Endpoint::from_shared(format!("http://127.0.0.1:{port}"));
     let mut health = HealthClient::new(channel.unwrap().connect().await.unwrap());
     for probe in ["startupProbe", "readinessProbe", "livenessProbe"] {
         let service = container[probe]["grpc"]["service"].as_str();

@@ -136,6 +136,49 @@ async fn a_register_outgrows_its_disk_without_losing_anything() {
     assert!(on_disk.server.stop().success());
 }
 
+#[test]
+#[ignore = "needs root, mount namespaces and fuse-overlayfs"]
+fn a_register_on_what_may_be_a_network_is_served_with_a_warning() {
+    let home = folder();
+    let [lower, upper, work, disk] = ["lower", "upper", "work", "disk"].map(|name| {
+        let folder = home.path().join(name);
+        fs::create_dir(&folder).unwrap();
+        folder
+    });
+    let (lower, upper, work) = (lower.display(), upper.display(), work.display());
+    let at = disk.display();
+    // What carries the file system ends with the shell, which the server takes the place of.
+    let mount = format!(
+        "setpriv --pdeathsig KILL fuse-overlayfs -f -o lowerdir={lower},upperdir={upper},workdir={work} {at} \
+         </dev/null >/dev/null 2>&1 & \
+         until mountpoint -q {at}; do kill -0 $! || exit 99; sleep 0.05; done"
+    );
+    let serve = || serve_after(&mount, home.path(), &disk.join("register.db"));
+    let warning = [
+        "is on FUSE, which may lead to another machine",
+        "--store sqlite:PATH",
+    ];
+    for made in ["a new register would be made", "register "] {
+        let ran = run_to_end(serve().arg("--check")).exits(0);
+        let lines = ran.stdout.lines();
+        let of_store: Vec<_> = lines.filter(|line| line.contains("  store  ")).collect();
+        assert_eq!(of_store.len(), 2, "{ran:#?}");
+        assert!(
+            of_store[0].starts_with("ok") && of_store[0].contains(made),
+            "{ran:#?}"
+        );
+        assert!(
+            of_store[1].starts_with("warning") && of_store[1].contains(warning[0]),
+            "{ran:#?}"
+        );
+        let server = Server::spawn(serve(), home.path());
+        run(&mut server.ask(home.path(), &["create", "consignment.json"])).exits(0);
+        let logged = server.logged();
+        assert!(warning.iter().all(|text| logged.contains(text)), "{logged}");
+        assert!(server.stop().success());
+    }
+}
+
 /// Fails the test unless serving `kept`/register.db after `mount` is refused for `reason`, with nothing changed.
 fn refused_after(mount: &str, home: &Path, kept: &Path, reason: &str) {
     let names = || {

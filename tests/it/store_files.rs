@@ -3,23 +3,22 @@
 use std::{
     collections::BTreeMap,
     fs,
-    os::unix::{
-        fs::{MetadataExt as _, PermissionsExt as _, symlink},
-        net::UnixListener,
-        process::CommandExt as _,
-    },
+    os::unix::net::UnixListener,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::Command,
 };
 
 use rusqlite::Connection;
-use shippy::store::{OpenError, Store as _, sqlite::SqliteStore};
+use shippy::store::{Store as _, sqlite::SqliteStore};
 
 use crate::{
     cli::file,
     running::run_to_end,
-    support::{Ran, Server, eventually, folder, own_name, run, shippy},
+    support::{Ran, Server, folder, own_name, run, shippy},
 };
+
+mod links;
+mod rights;
 
 /// Everything in `folder`, by name: contents of files, nothing for the rest.
 pub(crate) fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
@@ -69,105 +68,6 @@ fn make_register(path: &Path) {
 
 fn stops_well(server: Server) {
     assert!(server.stop().success());
-}
-
-#[test]
-fn a_second_server_on_the_same_file_is_refused_and_the_first_serves_on() {
-    let home = folder();
-    let first = Server::start(home.path());
-    let again = run_to_end(&mut serve(home.path(), &home.path().join("register.db")));
-    again
-        .exits(1)
-        .says(&["another shippy serves it", "stop that one", "--store"]);
-    run(&mut first.ask(home.path(), &["create", "consignment.json"])).exits(0);
-    stops_well(first);
-}
-
-#[test]
-fn a_second_server_that_comes_by_a_link_is_refused_too() {
-    let home = folder();
-    let first = Server::start(home.path());
-    let file_link = home.path().join("link.db");
-    symlink("register.db", &file_link).unwrap();
-    let folder_link = home.path().join("folder");
-    symlink(".", &folder_link).unwrap();
-    for path in [file_link, folder_link.join("register.db")] {
-        let ran = run_to_end(&mut serve(home.path(), &path));
-        ran.exits(1).says(&["another shippy serves it"]);
-    }
-    stops_well(first);
-}
-
-#[test]
-fn a_link_may_lead_to_a_register_that_is_not_there_yet() {
-    let home = folder();
-    symlink("far/away.db", home.path().join("near.db")).unwrap();
-    symlink("near.db", home.path().join("register.db")).unwrap();
-    let first = Server::start(home.path());
-    let target = home.path().join("far/away.db");
-    let ran = run_to_end(&mut serve(home.path(), &target));
-    ran.exits(1).says(&["another shippy serves it"]);
-    stops_well(first);
-    assert!(target.is_file());
-}
-
-#[test]
-fn a_link_to_itself_is_refused() {
-    let home = folder();
-    symlink("register.db", home.path().join("register.db")).unwrap();
-    refused(home.path(), &["could not", "--store"]);
-}
-
-#[test]
-fn a_second_store_in_the_same_process_is_refused() {
-    let home = folder();
-    let path = home.path().join("register.db");
-    let first = SqliteStore::open(&path).unwrap();
-    let locks = locks_on(&path);
-    let second = SqliteStore::open(&path);
-    assert!(matches!(second, Err(OpenError::InUse(_))), "{second:?}");
-    assert_eq!(locks_on(&path), locks, "the first keeps its locks");
-    drop(first);
-}
-
-/// How many locks the system knows on `path`.
-fn locks_on(path: &Path) -> usize {
-    let end = format!(":{}", fs::metadata(path).unwrap().ino());
-    let locks = fs::read_to_string("/proc/locks").unwrap();
-    let files = locks
-        .lines()
-        .filter_map(|line| line.split_whitespace().nth(5));
-    files.filter(|file| file.ends_with(&end)).count()
-}
-
-#[test]
-fn of_servers_that_start_at_once_one_serves_the_new_register() {
-    let home = folder();
-    let path = home.path().join("register.db");
-    let start = || {
-        let mut command = serve(home.path(), &path);
-        command.stdout(Stdio::null()).stderr(Stdio::piped());
-        command.spawn().unwrap()
-    };
-    let mut servers = [(); 6].map(|()| start());
-    let mut living = eventually("five of six ended", || {
-        let living = servers.iter_mut().filter_map(|server| {
-            let ended = server.try_wait().unwrap();
-            ended.is_none().then_some(server.id())
-        });
-        let living: Vec<u32> = living.collect();
-        (living.len() <= 1).then_some(living)
-    });
-    let last = living.pop().expect("one serves");
-    for mut server in servers {
-        if server.id() == last {
-            server.kill().unwrap();
-            server.wait().unwrap();
-        } else {
-            let ran = Ran::new("serve".into(), server.wait_with_output().unwrap());
-            ran.exits(1).says(&["another shippy serves it"]);
-        }
-    }
 }
 
 #[test]
@@ -343,88 +243,4 @@ fn missing_folders_are_made() {
     });
     stops_well(server);
     assert!(path.is_file());
-}
-
-/// Serves as a user whom permissions bind, which they do not root.
-fn refused_without_rights(home: &Path, texts: &[&str]) {
-    let program = home.join("shippy");
-    let before = contents(home);
-    let mut command = serve(home, &home.join("kept/register.db"));
-    if rustix::process::geteuid().is_root() {
-        // Nobody may not enter the folders that the built program is in.
-        let mut nobody = Command::new(&program);
-        nobody.args(command.get_args()).uid(65_534).gid(65_534);
-        nobody.env_clear();
-        command = nobody;
-    }
-    let ran = run_to_end(&mut command).exits(1).says(texts);
-    assert_eq!(ran.stderr.lines().count(), 1, "{}", ran.stderr);
-    foreseen(&mut command, texts);
-    assert!(contents(home) == before);
-}
-
-/// A home that everybody may enter, the program in it, and a register in `kept`.
-fn open_home() -> tempfile::TempDir {
-    let home = folder();
-    set_mode(home.path(), 0o755);
-    let program = home.path().join("shippy");
-    // By a process of its own: what this one opens to write stays open, for a moment, in processes that other tests
-    // begin, and a program that is open to be written cannot be run.
-    let mut copy = Command::new("cp");
-    run(copy.arg(env!("CARGO_BIN_EXE_shippy")).arg(program)).exits(0);
-    make_register_in(&home.path().join("kept"));
-    home
-}
-
-fn make_register_in(folder: &Path) {
-    fs::create_dir(folder).unwrap();
-    make_register(&folder.join("register.db"));
-    set_mode(&folder.join("register.db.lock"), 0o666);
-}
-
-fn set_mode(path: &Path, mode: u32) {
-    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
-}
-
-#[test]
-fn a_file_that_may_not_be_written_is_refused() {
-    let home = open_home();
-    let kept = home.path().join("kept");
-    set_mode(&kept, 0o777);
-    set_mode(&kept.join("register.db"), 0o444);
-    let before = contents(&kept);
-    refused_without_rights(home.path(), &["could not write", "make it writable"]);
-    assert!(contents(&kept) == before);
-}
-
-#[test]
-fn a_file_that_may_not_be_read_is_refused() {
-    let home = open_home();
-    let kept = home.path().join("kept");
-    set_mode(&kept.join("register.db"), 0o000);
-    refused_without_rights(home.path(), &["Permission denied", "make it writable"]);
-}
-
-#[test]
-fn a_folder_that_may_not_be_written_is_refused() {
-    let home = open_home();
-    let kept = home.path().join("kept");
-    fs::remove_file(kept.join("register.db.lock")).unwrap();
-    set_mode(&kept.join("register.db"), 0o666);
-    set_mode(&kept, 0o555);
-    let before = contents(&kept);
-    refused_without_rights(home.path(), &["could not", "--store sqlite:PATH"]);
-    assert!(contents(&kept) == before);
-}
-
-#[test]
-fn a_folder_in_which_no_register_can_be_made_is_refused() {
-    let home = open_home();
-    let kept = home.path().join("kept");
-    for file in ["register.db", "register.db.lock"] {
-        fs::remove_file(kept.join(file)).unwrap();
-    }
-    set_mode(&kept, 0o555);
-    refused_without_rights(home.path(), &["could not", "--store sqlite:PATH"]);
-    assert!(contents(&kept).is_empty());
 }

@@ -8,10 +8,12 @@ use std::{
 use pbjson_types::Timestamp;
 use unicode_width::UnicodeWidthStr as _;
 
-use crate::{escape::escape_control, formats::write::rfc3339, proto::Consignment};
+use crate::{
+    consignment::MAX_ID_BYTES, escape::escape_control, formats::write::rfc3339, proto::Consignment,
+};
 
 const COLUMNS: usize = 7;
-const HEADER: [&str; COLUMNS] = [
+pub(super) const HEADER: [&str; COLUMNS] = [
     "SEQ",
     "ID",
     "CREATED",
@@ -22,6 +24,7 @@ const HEADER: [&str; COLUMNS] = [
 ];
 const SEQUENCE: usize = 0;
 const ID: usize = 1;
+const CREATED: usize = 2;
 const VESSEL: usize = 3;
 const WEIGHT: usize = 4;
 const CONTAINERS: usize = 5;
@@ -30,8 +33,8 @@ const DESCRIPTION: usize = 6;
 /// What stands between columns.
 const GAP: &str = "  ";
 
-/// A cut id keeps at least its last characters, which tell ids of one time or one batch apart.
-const MIN_ID_WIDTH: usize = 9;
+/// What is left out where there is no room for all columns, in this order. An id is whole, so that it can be copied.
+const SPARED: [usize; 4] = [CONTAINERS, CREATED, WEIGHT, VESSEL];
 
 /// From so many rows in the first chunk on, more are expected, with longer sequence numbers.
 const MANY_ROWS: usize = 64;
@@ -46,8 +49,8 @@ const CUT: char = '…';
 pub(super) struct Table {
     /// Columns of the terminal; `None`: no text is cut.
     limit: Option<usize>,
-    /// Widths of all columns but the last, once the header is written.
-    widths: Option<[usize; DESCRIPTION]>,
+    /// Widths of all columns but the last, once the header is written; `None` for those that are left out.
+    widths: Option<Widths>,
 }
 
 impl Table {
@@ -75,11 +78,15 @@ impl Table {
             .try_for_each(|row| self.write_row(out, &widths, row))
     }
 
-    fn write_row(&self, out: &mut impl Write, widths: &[usize], row: &Row<'_>) -> io::Result<()> {
+    fn write_row(&self, out: &mut impl Write, widths: &Widths, row: &Row<'_>) -> io::Result<()> {
         let mut line = String::new();
-        for (column, &width) in widths.iter().enumerate() {
+        for (column, width) in widths.iter().enumerate() {
+            let &Some(width) = width else {
+                continue;
+            };
             let cell = match column {
-                ID if self.limit.is_some() => cut_front(&row[ID], width),
+                // Within the contract none is as long as that.
+                ID if self.limit.is_some() => cut_end(&row[ID], MAX_ID_BYTES),
                 VESSEL if self.limit.is_some() => cut_end(&row[VESSEL], width),
                 _ => Cow::Borrowed(&*row[column]),
             };
@@ -101,6 +108,7 @@ impl Table {
     }
 }
 
+type Widths = [Option<usize>; DESCRIPTION];
 type Row<'a> = [Cow<'a, str>; COLUMNS];
 
 fn cells(consignment: &Consignment) -> Row<'_> {
@@ -123,23 +131,35 @@ fn cells(consignment: &Consignment) -> Row<'_> {
 }
 
 /// The widths of all columns but the last for a table that begins with `rows`. Where the limit leaves no room for a
-/// description, vessels get less, and then ids.
-fn widths(rows: &[Row<'_>], limit: Option<usize>) -> [usize; DESCRIPTION] {
+/// description, vessels get less, and what can be [spared](SPARED) is left out.
+fn widths(rows: &[Row<'_>], limit: Option<usize>) -> Widths {
     let mut widths = [0; DESCRIPTION];
     for (column, width) in widths.iter_mut().enumerate() {
         let cells = rows.iter().map(|row| row[column].width());
         *width = cells.fold(HEADER[column].len(), usize::max);
     }
+    widths[ID] = widths[ID].min(MAX_ID_BYTES);
     if rows.len() >= MANY_ROWS {
         widths[SEQUENCE] = widths[SEQUENCE].max(MANY_ROWS_SEQUENCE_WIDTH);
     }
-    let needed = widths.iter().sum::<usize>() + GAP.len() * DESCRIPTION + HEADER[DESCRIPTION].len();
-    let mut excess = limit.map_or(0, |limit| needed.saturating_sub(limit));
-    for (column, least) in [(VESSEL, HEADER[VESSEL].len()), (ID, MIN_ID_WIDTH)] {
-        let given = excess.min(widths[column].saturating_sub(least));
-        widths[column] -= given;
-        excess -= given;
+    let mut widths = widths.map(Some);
+    let Some(limit) = limit else {
+        return widths;
+    };
+    let excess = |widths: &Widths| {
+        let taken = widths.iter().flatten().map(|width| width + GAP.len());
+        (taken.sum::<usize>() + HEADER[DESCRIPTION].len()).saturating_sub(limit)
+    };
+    // What a vessel's name may lose without being left out.
+    let spare = widths[VESSEL].unwrap_or_default() - HEADER[VESSEL].len();
+    for column in SPARED {
+        if excess(&widths) <= spare {
+            break;
+        }
+        widths[column] = None;
     }
+    let given = excess(&widths);
+    widths[VESSEL] = widths[VESSEL].map(|width| width - given);
     widths
 }
 
@@ -153,16 +173,6 @@ fn cut_end(text: &str, width: usize) -> Cow<'_, str> {
         .map(|(start, char)| start + char.len_utf8());
     let kept = longest(ends.map(|end| &text[..end]), width);
     Cow::Owned(format!("{kept}{CUT}"))
-}
-
-/// `text` within `width` columns, its beginning cut off where needed.
-fn cut_front(text: &str, width: usize) -> Cow<'_, str> {
-    if text.width() <= width {
-        return Cow::Borrowed(text);
-    }
-    let starts = text.char_indices().rev().map(|(start, _)| start);
-    let kept = longest(starts.map(|start| &text[start..]), width);
-    Cow::Owned(format!("{CUT}{kept}"))
 }
 
 /// The longest of ever longer `parts` that leaves a column for the mark. Each is measured whole, since the width of a

@@ -9,6 +9,7 @@ use std::io::{self, BufRead as _, BufReader, Read};
 
 use memchr::{memchr, memchr_iter, memchr2, memrchr};
 
+use super::csv::{self, CSV};
 use crate::escape::escape_control;
 
 /// How much of the input is read at a time: system calls are what reading a file costs beside parsing.
@@ -190,6 +191,9 @@ impl<R: Read> Frames<R> {
                 (Next::FirstElement | Next::Comma, Some(b']')) => (Next::End, false),
                 (Next::Comma, Some(b',')) => (Next::Element, false),
                 (Next::First | Next::Object | Next::End, None) => return Ok(false),
+                (Next::First, Some(_)) if csv::begins(self.input.buffer()) => {
+                    return Err(FrameError::Bad(self.place, CSV.into()));
+                }
                 (next, byte) => return Err(self.unexpected(expected(next, byte))?),
             };
             self.next = next;

@@ -22,7 +22,7 @@ use super::{
     connect::connect,
     existing::{Existing, Gauge, Row},
     is_full,
-    open::APPLICATION_ID,
+    open::{APPLICATION_ID, check_names},
     verify::{Report, Stopped, Subject},
 };
 use crate::store::{Cause, OpenError};
@@ -33,6 +33,7 @@ pub use target::Target;
 
 /// The page cache of the copy in KiB: ids that do not grow with time are written all over their index.
 const CACHE_KIB: i64 = 16 * 1024;
+
 /// A register that is to be copied.
 #[derive(Debug)]
 pub struct Backup(Existing);
@@ -122,7 +123,10 @@ impl Backup {
     ///
     /// [`OpenError`].
     pub fn open(path: &Path) -> Result<Self, OpenError> {
-        Existing::open(path).map(Self)
+        let existing = Existing::open(path)?;
+        // What its server has stored may be in the log of another name.
+        check_names(&existing.path)?;
+        Ok(Self(existing))
     }
 
     /// How many consignments are to be copied.
@@ -137,7 +141,7 @@ impl Backup {
     /// # Errors
     ///
     /// [`BackupError`].
-    pub fn write(self, target: &Target, gauge: &Gauge) -> Result<Report, BackupError> {
+    pub fn write(self, mut target: Target, gauge: &Gauge) -> Result<Report, BackupError> {
         let existing = self.0;
         let wrong = |cause| target.write_error(cause);
         if existing.path == target.path {
@@ -172,7 +176,6 @@ impl Backup {
             return Err(BackupError::Damaged { path });
         }
         target.fill(temporary)?;
-        (File::open(&target.folder).and_then(|folder| folder.sync_all())).map_err(wrong)?;
         Ok(Report {
             path: target.path.clone(),
             ..report

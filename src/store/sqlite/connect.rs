@@ -1,6 +1,9 @@
 //! Connections to a register's file.
 
 use std::{
+    fs::{File, OpenOptions},
+    io::{self, ErrorKind},
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -28,6 +31,22 @@ pub(super) fn connect_to_read(path: &Path) -> rusqlite::Result<Connection> {
     // One that was there is what a server left that was killed: the next start is to find it.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, has_log)?;
     Ok(connection)
+}
+
+/// Makes an empty file at `path` where there is none, which SQLite makes with whatever rights the umask leaves. Its log and
+/// the rest beside it get the same rights from SQLite.
+pub(super) fn make_private(path: &Path) -> io::Result<()> {
+    match private().create_new(true).open(path) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// How to make a file that only its user reads and writes, as other databases do theirs.
+pub(super) fn private() -> OpenOptions {
+    let mut options = File::options();
+    options.write(true).mode(0o600);
+    options
 }
 
 /// The file beside the one at `path` whose name ends in `end`.

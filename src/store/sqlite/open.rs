@@ -12,8 +12,8 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 use super::{
     checkpoint,
-    connect::{beside, connect, keep_log, make_durable},
-    is_full,
+    connect::{beside, connect, keep_log, make_durable, make_private, private},
+    file_system, is_full,
 };
 use crate::{consignment, store::OpenError};
 
@@ -38,15 +38,7 @@ const FROM_VERSION_1: &str = "ALTER TABLE consignment ADD COLUMN created_by TEXT
 /// How the name of a register's lock ends.
 pub(super) const LOCK: &str = ".lock";
 /// How each SQLite database begins (<https://www.sqlite.org/fileformat2.html#the_database_header>).
-const SQLITE_MAGIC: &[u8; 16] = b"SQLite format 3\0";
-
-/// `f_type` of the file systems where WAL's shared memory is not shared (statfs(2)).
-const NETWORK_FILE_SYSTEMS: [(u64, &str); 4] = [
-    (0x6969, "NFS"),
-    (0x517b, "SMB"),
-    (0xff53_4d42, "CIFS"),
-    (0xfe53_4d42, "SMB2"),
-];
+pub(super) const SQLITE_MAGIC: &[u8; 16] = b"SQLite format 3\0";
 
 /// What a folder is told that stands where a file should.
 pub(super) const IS_FOLDER: &str = "it is a folder; a / at its end keeps a register in it";
@@ -64,7 +56,10 @@ pub(super) struct Opened {
 
 pub(super) fn open(path: &Path) -> Result<Opened, OpenError> {
     let path = resolve(path)?;
-    check_file_system(&path)?;
+    if let Some(warning) = file_system::check(&path)? {
+        tracing::warn!("{warning}");
+    }
+    check_names(&path)?;
     // Where it is served there is a lock already, and it is not looked into: by POSIX, closing a file releases every
     // lock that this process has on it, SQLite's included.
     let known_lock = lock(&path, File::options().write(true))?;
@@ -74,7 +69,7 @@ pub(super) fn open(path: &Path) -> Result<Opened, OpenError> {
         lock
     } else {
         // Only now, so that nothing is left beside a file that is not ours.
-        let lock = lock(&path, File::options().write(true).create(true))?
+        let lock = lock(&path, private().create(true))?
             .ok_or_else(|| folder_error(&path, ErrorKind::NotFound.into()))?;
         // Until now a backup may have replaced what was opened.
         connection = connect_to_write(&path)?;
@@ -94,11 +89,9 @@ pub(super) fn open(path: &Path) -> Result<Opened, OpenError> {
 
 /// A connection to the register at `path`, or to an empty file, which it makes where there is none.
 fn connect_to_write(path: &Path) -> Result<Connection, OpenError> {
-    let connection = connect(
-        path,
-        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
-    )
-    .map_err(|error| open_error(path, error))?;
+    make_private(path).map_err(|error| make_error(path, error))?;
+    let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE);
+    let connection = connection.map_err(|error| open_error(path, error))?;
     if connection.is_readonly("main").unwrap_or(false) {
         return Err(OpenError::NotWritable {
             path: path.to_owned(),
@@ -158,23 +151,16 @@ fn make_folder(folder: &Path) -> std::io::Result<()> {
     }
 }
 
-pub(super) fn check_file_system(path: &Path) -> Result<(), OpenError> {
-    let Some(Ok(found)) = path.parent().map(rustix::fs::statfs) else {
-        // What cannot be asked is not refused: opening will tell.
-        return Ok(());
-    };
-    // The field's type differs between platforms, and its upper half may be sign extension.
-    #[allow(clippy::cast_sign_loss, clippy::unnecessary_cast, reason = "see above")]
-    let kind = found.f_type as u64 & 0xffff_ffff;
-    match NETWORK_FILE_SYSTEMS
-        .iter()
-        .find(|(known, _)| *known == kind)
-    {
-        Some((_, file_system)) => Err(OpenError::NetworkFileSystem {
+/// Refuses a file of several names: SQLite keeps a log for each name, so that whoever opens another one misses what is in
+/// this one's, and writes beside whoever has it open (<https://www.sqlite.org/howtocorrupt.html#_multiple_links_to_the_same_file>).
+pub(super) fn check_names(path: &Path) -> Result<(), OpenError> {
+    match path.metadata().map(|found| found.nlink()) {
+        Ok(names @ 2..) => Err(OpenError::SeveralNames {
             path: path.to_owned(),
-            file_system,
+            names,
         }),
-        None => Ok(()),
+        // What is not there has none yet, and of the rest opening will tell.
+        _ => Ok(()),
     }
 }
 
@@ -287,6 +273,17 @@ fn prepare(connection: &mut Connection) -> rusqlite::Result<(String, u64)> {
     let last_sequence = transaction.query_row(last, [], |row| row.get(0))?;
     transaction.commit()?;
     Ok((register, last_sequence))
+}
+
+/// The file at `path` could not be made.
+fn make_error(path: &Path, error: std::io::Error) -> OpenError {
+    match error.kind() {
+        ErrorKind::StorageFull => OpenError::Full {
+            path: path.to_owned(),
+            cause: Arc::new(error),
+        },
+        _ => folder_error(path, error),
+    }
 }
 
 /// The folder of `path` cannot hold it.

@@ -10,9 +10,10 @@ use rustix::fs::{Access, AtFlags, CWD, accessat};
 
 use super::{
     connect::connect_to_read,
+    file_system,
     open::{
-        IS_FOLDER, SCHEMA_VERSION, check_file_system, check_identity, check_magic, folder_error,
-        lock, not_a_register, open_error,
+        IS_FOLDER, SCHEMA_VERSION, check_identity, check_magic, check_names, folder_error, lock,
+        not_a_register, open_error,
     },
 };
 use crate::store::{OpenError, Prospect};
@@ -25,14 +26,22 @@ pub(super) fn of(path: &Path) -> Result<Prospect, OpenError> {
         Err(error) if error.kind() == ErrorKind::NotFound => match path.read_link() {
             // The file that a link leads to need not be there yet.
             Ok(target) => of(&path.with_file_name("").join(target)),
-            Err(_) => room_for(path).map(|()| Prospect::default()),
+            Err(_) => room_for(path).map(of_new),
         },
         Err(error) => Err(folder_error(path, error)),
     }
 }
 
-/// Whether the file at `path` could be made, and the folders that it lacks.
-fn room_for(path: &Path) -> Result<(), OpenError> {
+/// A register that is to be made, with what there is to warn of.
+fn of_new(warning: Option<String>) -> Prospect {
+    Prospect {
+        warnings: warning.into_iter().collect(),
+        ..Prospect::default()
+    }
+}
+
+/// Whether the file at `path` could be made, and the folders that it lacks; what there is to warn of.
+fn room_for(path: &Path) -> Result<Option<String>, OpenError> {
     if path.file_name().is_none() {
         return Err(not_a_register(path, IS_FOLDER));
     }
@@ -44,7 +53,7 @@ fn room_for(path: &Path) -> Result<(), OpenError> {
     let mut above = above.skip_while(|folder| fs::symlink_metadata(folder).is_err());
     let nearest = above.next().unwrap_or(Path::new("/"));
     check_folder(&nearest.join("register"))?;
-    check_file_system(&nearest.join("register"))
+    file_system::check(&nearest.join("register"))
 }
 
 /// Whether files can be made beside `path`.
@@ -66,7 +75,8 @@ fn of_file(path: &Path) -> Result<Prospect, OpenError> {
     let path = path
         .canonicalize()
         .map_err(|error| folder_error(path, error))?;
-    check_file_system(&path)?;
+    let warning = file_system::check(&path)?;
+    check_names(&path)?;
     // Let go of at once: whoever starts at this moment is not to be kept out. By POSIX, closing a file releases every lock
     // that this process has on it, so that all of these come before SQLite's.
     drop(lock(&path, File::options().write(true))?);
@@ -81,7 +91,7 @@ fn of_file(path: &Path) -> Result<Prospect, OpenError> {
     let connection = connect_to_read(&path).map_err(failed)?;
     let version = check_identity(&connection, &path)?;
     if version == 0 {
-        return Ok(Prospect::default());
+        return Ok(of_new(warning));
     }
     let read = || {
         let last = "SELECT coalesce(max(sequence), 0) FROM consignment";
@@ -91,6 +101,6 @@ fn of_file(path: &Path) -> Result<Prospect, OpenError> {
     Ok(Prospect {
         register: Some(read().map_err(failed)?),
         migration: (version < SCHEMA_VERSION).then_some((version, SCHEMA_VERSION)),
-        warnings: Vec::new(),
+        warnings: warning.into_iter().collect(),
     })
 }

@@ -91,6 +91,11 @@ fn bad() -> Vec<(&'static str, Vec<u8>, Vec<&'static str>)> {
             b"hello world".to_vec(),
             vec!["expected a consignment"],
         ),
+        (
+            "csv",
+            b"sequence,created_at,id\n1,2026-11-22T14:03:05Z,tea-1\n".to_vec(),
+            vec![":1:1:", "looks like CSV", "NDJSON"],
+        ),
         ("binary", vec![0, 159, 146, 150], vec!["UTF-"]),
         (
             "record-500",

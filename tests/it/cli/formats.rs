@@ -260,6 +260,7 @@ fn a_list_is_cut_by_conditions_and_begins_with_the_newest_when_asked() {
             &["--since", "2000-01-01T00:00:00+02:00"],
             &["tea", "rum", "silk"],
         ),
+        (&["--since", "3h", "--until", "0s"], &["tea", "rum", "silk"]),
     ] {
         let ran = list(&server, home.path(), &[args, &["-o", "ndjson"]].concat()).exits(0);
         let lines = ran
@@ -277,6 +278,15 @@ fn a_list_is_cut_by_conditions_and_begins_with_the_newest_when_asked() {
     for time in ["yesterday", "5x", "", "2026-13-01T00:00:00Z"] {
         let ran = list(&server, home.path(), &["--since", time]).exits(2);
         ran.says(&["--since"]);
+    }
+    for (since, until) in [
+        ("2h", "3h"),
+        ("2h", "2h"),
+        ("2026-11-22T14:00:00Z", "2026-11-22T14:00:00Z"),
+        ("2026-11-22T14:00:00.000001Z", "2026-11-22T14:00:00Z"),
+    ] {
+        let ran = list(&server, home.path(), &["--since", since, "--until", until]);
+        ran.exits(2).says(&["--since is not before --until"]);
     }
     list(&server, home.path(), &["--newest", "--follow"]).exits(2);
 }

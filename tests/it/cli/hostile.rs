@@ -91,8 +91,8 @@ impl ShippingService for Impostor {
     }
 }
 
-/// Serves `impostor` as long as the runtime lasts; its address.
-async fn start(impostor: Impostor) -> String {
+/// Serves `service` as the one of a register as long as the runtime lasts; its address.
+pub(super) async fn start(service: impl ShippingService) -> String {
     let (health, health_service) = tonic_health::server::health_reporter();
     health
         .set_service_status("", tonic_health::ServingStatus::Serving)
@@ -102,7 +102,7 @@ async fn start(impostor: Impostor) -> String {
         response.headers_mut().insert(REGISTER_KEY, register);
         response
     };
-    let app: Router = tonic::service::Routes::new(ShippingServiceServer::new(impostor))
+    let app: Router = tonic::service::Routes::new(ShippingServiceServer::new(service))
         .add_service(health_service)
         .prepare()
         .into_axum_router()

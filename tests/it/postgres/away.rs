@@ -13,7 +13,7 @@ use tonic_health::pb::{
 };
 
 use super::{
-    listed, on_own_database,
+    command, listed, on_own_database,
     proxy::Proxy,
     serve,
     writers::{Writers, check, hardly_sent_again},
@@ -21,7 +21,7 @@ use super::{
 use crate::{
     cli::file,
     running::Printing,
-    support::{SOON, Server, answer::get, folder, own_name, postgres::Cluster},
+    support::{SOON, Server, answer::get, eventually, folder, own_name, postgres::Cluster},
 };
 
 /// How long whoever creates while the database is away may wait for an answer: 3 s, or 8 s where it hangs, and what a
@@ -178,5 +178,33 @@ async fn health_follows_the_database_and_whoever_asks_meanwhile_is_told_to_try_a
         for word in ["/postgres is away", "/postgres is back"] {
             assert!((1..=2).contains(&logged.matches(word).count()), "{logged}");
         }
+    }
+}
+
+#[test]
+#[ignore = "needs PostgreSQL"]
+fn a_server_that_is_not_announced_says_nothing_of_being_withdrawn() {
+    let cluster = Cluster::start();
+    for (registry, is_told) in [("static", false), ("dns", false), ("mdns", true)] {
+        let home = folder();
+        let mut command = command(home.path(), &cluster.url("postgres"), &own_name());
+        command.args(["--registry", registry]);
+        let server = Server::spawn(command, home.path());
+        let says = |text: &str| {
+            eventually(text, || server.logged().contains(text).then_some(()));
+        };
+        cluster.stop();
+        says("is away, and is asked again and again");
+        if is_told {
+            says("withdrawn from the registry");
+        }
+        cluster.run();
+        says("is back");
+        let log = server.log.clone();
+        assert!(server.stop().success());
+        let log = std::fs::read_to_string(log).unwrap();
+        let said =
+            ["withdrawn", "announced again", "the store is back"].map(|text| log.contains(text));
+        assert_eq!(said.contains(&true), is_told, "{registry}: {log}");
     }
 }

@@ -32,6 +32,31 @@ fn an_input_with_nothing_in_it_says_what_a_consignment_looks_like() {
 }
 
 #[test]
+fn csv_is_called_what_it_is_and_told_what_is_taken_instead() {
+    let expected = "in.json:1:1: this looks like CSV, which is not read here: give a JSON object {…}, an array of them, \
+                    or one a line (NDJSON), as shippy list -o ndjson prints them";
+    for csv in [
+        "sequence,created_at,id,vessel_id\n7,2026-11-22T14:03:05.120Z,tea-1,vessel001\n",
+        "\u{feff}Kennung;Größe\r\ntea-1;5",
+        "\"id\"\t\"customer id\"",
+        "tea-1,550",
+    ] {
+        assert_eq!(message(csv), expected, "for {csv}");
+    }
+    for other in [
+        "hello",
+        "dear diary, today",
+        "\"id\": 5,",
+        "id,,",
+        "a,b:\n",
+        ",\n",
+        "1,\n",
+    ] {
+        assert!(message(other).contains("expected a consignment"), "{other}");
+    }
+}
+
+#[test]
 fn what_stands_outside_of_records_is_named_with_its_place() {
     let first = "expected a consignment, {…}, or an array of them, [{…}, …]; found";
     refused(&[

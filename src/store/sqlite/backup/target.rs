@@ -1,8 +1,10 @@
 //! The place for a copy, which nobody else may take meanwhile.
 
 use std::{
+    ffi::{OsStr, OsString},
     fs::{self, File},
-    io::{self, ErrorKind},
+    io::{self, ErrorKind, Read as _},
+    os::unix::ffi::OsStrExt as _,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -13,13 +15,18 @@ use super::BackupError;
 use crate::store::{
     OpenError,
     sqlite::{
-        connect::beside,
-        open::{LOCK, lock},
+        connect::{beside, private},
+        open::{APPLICATION_ID, LOCK, SQLITE_MAGIC, lock},
     },
 };
 
 /// What SQLite keeps beside a database that is open, or that was when its process was killed.
 const LOGS: [&str; 3] = ["-wal", "-journal", "-shm"];
+/// How the name ends of a copy that is not whole yet: what it is to be called, a dot, characters by chance and this.
+const PARTIAL: &str = ".partial";
+const CHANCE: usize = 6;
+/// Where a database says whose it is (<https://www.sqlite.org/fileformat2.html#the_database_header>).
+const APPLICATION_ID_AT: usize = 68;
 
 /// Where a copy is to be.
 #[derive(Debug)]
@@ -30,8 +37,8 @@ pub struct Target {
     force: bool,
     /// Nobody serves what is there, or writes it, as long as this is held.
     lock: Option<File>,
-    /// Whether the lock's file goes with the backup.
-    is_lock_new: bool,
+    /// Whether the lock's file goes with this: nobody has served what is there.
+    is_lock_ours: bool,
 }
 
 impl Target {
@@ -57,7 +64,7 @@ impl Target {
             folder,
             force,
             lock: None,
-            is_lock_new: false,
+            is_lock_ours: false,
         };
         // Nothing is left beside what cannot be replaced.
         target.look()?;
@@ -86,9 +93,9 @@ impl Target {
     /// Keeps servers and other backups away from the place, also where no register has been served.
     fn take_lock(&mut self) -> Result<(), BackupError> {
         let known = lock(&self.path, File::options().write(true));
-        self.is_lock_new = matches!(known, Ok(None));
+        self.is_lock_ours = matches!(known, Ok(None));
         let taken = match known {
-            Ok(None) => lock(&self.path, File::options().write(true).create(true)),
+            Ok(None) => lock(&self.path, private().create(true)),
             known => known,
         };
         self.lock = taken.map_err(|error| match error {
@@ -99,30 +106,55 @@ impl Target {
         Ok(())
     }
 
-    /// A name beside it, under which nothing is kept when the process fails.
+    /// A name beside it, under which nothing is kept when the process fails. What those have left there that were killed
+    /// is removed: whoever writes to this place holds its lock.
     pub(super) fn temporary(&self) -> Result<TempPath, BackupError> {
-        let mut prefix = self.path.file_name().unwrap_or_default().to_owned();
-        prefix.push(".");
+        for entry in fs::read_dir(&self.folder).into_iter().flatten().flatten() {
+            if self.is_partial(&entry.file_name()) && is_of_backup(&entry.path()).unwrap_or(false) {
+                // Where it may not be removed it takes room, and is in nobody's way.
+                let _ = fs::remove_file(entry.path());
+            }
+        }
         let made = tempfile::Builder::new()
-            .prefix(&prefix)
-            .suffix(".partial")
+            .prefix(&self.prefix())
+            .rand_bytes(CHANCE)
+            .suffix(PARTIAL)
             .tempfile_in(&self.folder);
         let made = made.map_err(|cause| self.folder_error(cause))?;
         Ok(made.into_temp_path())
     }
 
-    /// Puts what is at `temporary` there.
-    pub(super) fn fill(&self, temporary: TempPath) -> Result<(), BackupError> {
+    fn prefix(&self) -> OsString {
+        let mut prefix = self.path.file_name().unwrap_or_default().to_owned();
+        prefix.push(".");
+        prefix
+    }
+
+    /// Whether [`Self::temporary`] gives such names.
+    fn is_partial(&self, name: &OsStr) -> bool {
+        let chance = (name.as_bytes())
+            .strip_prefix(self.prefix().as_bytes())
+            .and_then(|rest| rest.strip_suffix(PARTIAL.as_bytes()));
+        chance.is_some_and(|chance| {
+            chance.len() == CHANCE && chance.iter().all(u8::is_ascii_alphanumeric)
+        })
+    }
+
+    /// Puts what is at `temporary` there, durably.
+    pub(super) fn fill(&mut self, temporary: TempPath) -> Result<(), BackupError> {
         self.look()?;
-        if self.force {
-            let moved = temporary.persist(&self.path);
-            return moved.map_err(|error| self.write_error(error.error));
-        }
-        let moved = temporary.persist_noclobber(&self.path);
+        let moved = if self.force {
+            temporary.persist(&self.path)
+        } else {
+            temporary.persist_noclobber(&self.path)
+        };
         moved.map_err(|error| match error.error.kind() {
             ErrorKind::AlreadyExists => BackupError::Exists(self.path.clone()),
             _ => self.write_error(error.error),
-        })
+        })?;
+        self.is_lock_ours = true;
+        (File::open(&self.folder).and_then(|folder| folder.sync_all()))
+            .map_err(|cause| self.write_error(cause))
     }
 
     pub(super) fn bad(&self, reason: &'static str) -> BackupError {
@@ -153,10 +185,27 @@ impl Target {
     }
 }
 
+/// Whether the file at `path` is what a backup may have written by the time it was killed, or the power cut.
+fn is_of_backup(path: &Path) -> io::Result<bool> {
+    if !path.symlink_metadata()?.is_file() {
+        return Ok(false);
+    }
+    let mut start = Vec::new();
+    let mark = APPLICATION_ID_AT..APPLICATION_ID_AT + 4;
+    File::open(path)?
+        .take(mark.end as u64)
+        .read_to_end(&mut start)?;
+    let is_ours = start.starts_with(SQLITE_MAGIC)
+        && start
+            .get(mark)
+            .is_some_and(|id| id == APPLICATION_ID.to_be_bytes()[4..].as_ref());
+    Ok(is_ours || start.iter().all(|byte| *byte == 0))
+}
+
 impl Drop for Target {
     fn drop(&mut self) {
         // While it is held: whoever has opened it by then finds that it is gone.
-        if self.is_lock_new && self.lock.is_some() {
+        if self.is_lock_ours && self.lock.is_some() {
             let _ = fs::remove_file(beside(&self.path, LOCK));
         }
     }

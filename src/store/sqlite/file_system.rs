@@ -1,0 +1,85 @@
+//! What the file system is that a register is to be on.
+
+use std::path::Path;
+
+use crate::store::OpenError;
+
+/// Where WAL's shared memory is not shared between machines, or locks are not (`f_type` of statfs(2)).
+const NETWORKS: [(u64, &str); 5] = [
+    (0x6969, "NFS"),
+    (0x517b, "SMB"),
+    (0xff53_4d42, "CIFS"),
+    (0xfe53_4d42, "SMB2"),
+    (0x00c3_6400, "Ceph"),
+];
+/// What may be a disk of this machine's, or of the host of a virtual one, as well as a network's: sshfs, but
+/// also ntfs-3g, virtiofs and WSL's drives.
+const UNCERTAIN: [(u64, &str); 2] = [(0x6573_5546, "FUSE"), (0x0102_1997, "9P")];
+
+/// Looks at the file system that `path` is on, or is to be; what there is to warn of.
+///
+/// # Errors
+///
+/// [`OpenError::NetworkFileSystem`]
+pub(super) fn check(path: &Path) -> Result<Option<String>, OpenError> {
+    let Some(Ok(found)) = path.parent().map(rustix::fs::statfs) else {
+        // What cannot be asked is not refused: opening will tell.
+        return Ok(None);
+    };
+    // The field's type differs between platforms, and its upper half may be sign extension.
+    #[allow(clippy::cast_sign_loss, clippy::unnecessary_cast, reason = "see above")]
+    let kind = found.f_type as u64 & 0xffff_ffff;
+    judge(path, kind)
+}
+
+fn judge(path: &Path, kind: u64) -> Result<Option<String>, OpenError> {
+    let named = |known: &[(u64, &'static str)]| {
+        let mut known = known.iter();
+        known.find_map(|&(known, name)| (known == kind).then_some(name))
+    };
+    if let Some(file_system) = named(&NETWORKS) {
+        return Err(OpenError::NetworkFileSystem {
+            path: path.to_owned(),
+            file_system,
+        });
+    }
+    Ok(named(&UNCERTAIN).map(|name| {
+        format!(
+            "the register {} is on {name}, which may lead to another machine: there neither locks nor syncs are \
+             certain to hold, so unless it is a disk of this one, choose a local disk with --store sqlite:PATH",
+            path.display()
+        )
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_is_refused_and_what_may_be_one_is_warned_of() {
+        let path = Path::new("/mnt/register.db");
+        for (kind, name) in NETWORKS {
+            let refused = judge(path, kind).unwrap_err().to_string();
+            assert!(refused.contains(&format!("it is on {name},")), "{refused}");
+        }
+        for (kind, name) in UNCERTAIN {
+            let warned = judge(path, kind).unwrap().unwrap();
+            assert!(
+                warned.contains(&format!("/mnt/register.db is on {name},")),
+                "{warned}"
+            );
+        }
+        // ext4, XFS, btrfs, tmpfs, overlayfs, ZFS
+        for kind in [
+            0xef53,
+            0x5846_5342,
+            0x9123_683e,
+            0x0102_1994,
+            0x794c_7630,
+            0x2fc1_2fc1,
+        ] {
+            assert_eq!(judge(path, kind).unwrap(), None, "{kind:x}");
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! One server at a time has a register, by whatever name it comes to it.
+
+use std::{
+    fs,
+    os::unix::fs::{MetadataExt as _, symlink},
+    path::Path,
+    process::Stdio,
+};
+
+use shippy::store::{OpenError, sqlite::SqliteStore};
+
+use super::{refused, serve, stops_well};
+use crate::{
+    running::run_to_end,
+    support::{Ran, Server, eventually, folder, run, shippy},
+};
+
+#[test]
+fn a_second_server_on_the_same_file_is_refused_and_the_first_serves_on() {
+    let home = folder();
+    let first = Server::start(home.path());
+    let again = run_to_end(&mut serve(home.path(), &home.path().join("register.db")));
+    again
+        .exits(1)
+        .says(&["another shippy serves it", "stop that one", "--store"]);
+    run(&mut first.ask(home.path(), &["create", "consignment.json"])).exits(0);
+    stops_well(first);
+}
+
+#[test]
+fn a_second_server_that_comes_by_a_link_is_refused_too() {
+    let home = folder();
+    let first = Server::start(home.path());
+    let file_link = home.path().join("link.db");
+    symlink("register.db", &file_link).unwrap();
+    let folder_link = home.path().join("folder");
+    symlink(".", &folder_link).unwrap();
+    for path in [file_link, folder_link.join("register.db")] {
+        let ran = run_to_end(&mut serve(home.path(), &path));
+        ran.exits(1).says(&["another shippy serves it"]);
+    }
+    stops_well(first);
+}
+
+#[test]
+fn a_register_of_two_names_is_refused_by_either() {
+    let home = folder();
+    let [one, other] = ["register.db", "other.db"].map(|name| home.path().join(name));
+    let first = Server::start(home.path());
+    run(&mut first.ask(home.path(), &["create", "consignment.json"])).exits(0);
+    fs::hard_link(&one, &other).unwrap();
+    let says = ["2 names (hard links)", "remove the others"];
+    run_to_end(&mut serve(home.path(), &other))
+        .exits(1)
+        .says(&says);
+    run(&mut first.ask(home.path(), &["list"])).exits(0);
+    stops_well(first);
+    refused(home.path(), &says);
+    let mut backup = shippy(home.path());
+    let store = format!("sqlite:{}", other.display());
+    backup.args(["backup", "copy.db", "--store", &store]);
+    run_to_end(&mut backup).exits(1).says(&says);
+    fs::remove_file(&other).unwrap();
+    stops_well(Server::start(home.path()));
+}
+
+#[test]
+fn a_link_may_lead_to_a_register_that_is_not_there_yet() {
+    let home = folder();
+    symlink("far/away.db", home.path().join("near.db")).unwrap();
+    symlink("near.db", home.path().join("register.db")).unwrap();
+    let first = Server::start(home.path());
+    let target = home.path().join("far/away.db");
+    let ran = run_to_end(&mut serve(home.path(), &target));
+    ran.exits(1).says(&["another shippy serves it"]);
+    stops_well(first);
+    assert!(target.is_file());
+}
+
+#[test]
+fn a_link_to_itself_is_refused() {
+    let home = folder();
+    symlink("register.db", home.path().join("register.db")).unwrap();
+    refused(home.path(), &["could not", "--store"]);
+}
+
+#[test]
+fn a_second_store_in_the_same_process_is_refused() {
+    let home = folder();
+    let path = home.path().join("register.db");
+    let first = SqliteStore::open(&path).unwrap();
+    let locks = locks_on(&path);
+    let second = SqliteStore::open(&path);
+    assert!(matches!(second, Err(OpenError::InUse(_))), "{second:?}");
+    assert_eq!(locks_on(&path), locks, "the first keeps its locks");
+    drop(first);
+}
+
+/// How many locks the system knows on `path`.
+fn locks_on(path: &Path) -> usize {
+    let end = format!(":{}", fs::metadata(path).unwrap().ino());
+    let locks = fs::read_to_string("/proc/locks").unwrap();
+    let files = locks
+        .lines()
+        .filter_map(|line| line.split_whitespace().nth(5));
+    files.filter(|file| file.ends_with(&end)).count()
+}
+
+#[test]
+fn of_servers_that_start_at_once_one_serves_the_new_register() {
+    let home = folder();
+    let path = home.path().join("register.db");
+    let start = || {
+        let mut command = serve(home.path(), &path);
+        command.stdout(Stdio::null()).stderr(Stdio::piped());
+        command.spawn().unwrap()
+    };
+    let mut servers = [(); 6].map(|()| start());
+    let mut living = eventually("five of six ended", || {
+        let living = servers.iter_mut().filter_map(|server| {
+            let ended = server.try_wait().unwrap();
+            ended.is_none().then_some(server.id())
+        });
+        let living: Vec<u32> = living.collect();
+        (living.len() <= 1).then_some(living)
+    });
+    let last = living.pop().expect("one serves");
+    for mut server in servers {
+        if server.id() == last {
+            server.kill().unwrap();
+            server.wait().unwrap();
+        } else {
+            let ran = Ran::new("serve".into(), server.wait_with_output().unwrap());
+            ran.exits(1).says(&["another shippy serves it"]);
+        }
+    }
+}
