@@ -14,7 +14,7 @@ use crate::support::{SOON, Server};
 
 /// How many creates say how long one takes.
 const CREATES: usize = 500;
-/// What the allocator may keep of what it gave: an eighth of what the server may take.
+/// What memory may be more than it was, as the allocator gives back what it likes: an eighth of what the server may take.
 const KEPT_KIB: u64 = MEMORY_KIB / 8;
 
 /// One who creates now and then, and looks at the server.
