@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::support::{Server, run};
 
 mod attacker;
+mod calm;
 mod descriptors;
 mod figures;
 mod floods;

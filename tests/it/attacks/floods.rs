@@ -1,5 +1,7 @@
 //! Floods of what HTTP/2 allows.
 
+use tonic::transport::Endpoint;
+
 use super::{
     attacker::{Attack, Attacker, hello},
     honest::Honest,
@@ -105,26 +107,30 @@ const OTHERS: [Attack; 6] = [
     },
 ];
 
-/// Has `attackers` at work beside `honest` for a while.
+/// Has those at work whom `flood` begins, beside honest clients that come before them and amid the flood.
 #[track_caller]
-fn beside(honest: Honest, attackers: Vec<Attacker>) {
+fn beside(endpoint: Endpoint, flood: impl FnOnce() -> Vec<Attacker>) {
+    let honest = Honest::start_at(endpoint.clone(), None);
+    let attackers = flood();
     for attacker in &attackers {
         attacker.goes_on();
     }
+    let late = Honest::start_at(endpoint, None);
     honest.gets_on();
     let done: Vec<_> = attackers.into_iter().map(Attacker::stop).collect();
     honest.gets_on();
-    let fared = honest.stop();
-    println!("{done:?}, beside it {fared:?}");
-    // And as a rule at once.
-    assert!(fared.again * 2 < fared.created, "{fared:?}");
+    for fared in [honest.stop(), late.stop()] {
+        println!("{done:?}, beside it {fared:?}");
+        // And as a rule at once.
+        assert!(fared.again * 2 < fared.created, "{fared:?}");
+    }
 }
 
 fn attacked_by(attack: Attack) {
     let home = folder();
     let server = Server::start(home.path());
-    let honest = Honest::start(&server, None);
-    beside(honest, vec![Attacker::start(server.address, attack)]);
+    let endpoint = Way::in_clear().endpoint(&server);
+    beside(endpoint, || vec![Attacker::start(server.address, attack)]);
     is_normal(&server, home.path(), &[]);
 }
 
@@ -149,8 +155,8 @@ fn honest_clients_are_answered_beside_other_floods() {
 fn honest_clients_are_answered_beside_all_floods_at_once() {
     let home = folder();
     let server = Server::start(home.path());
-    let honest = Honest::start(&server, None);
-    beside(honest, all_at_once(&server.address.into()));
+    let endpoint = Way::in_clear().endpoint(&server);
+    beside(endpoint, || all_at_once(&server.address.into()));
     is_normal(&server, home.path(), &[]);
 }
 
@@ -161,7 +167,6 @@ fn honest_clients_are_answered_beside_floods_of_a_server_with_tls() {
     let server = Server::start_with(home.path(), |command| {
         command.args(way.serve_args());
     });
-    let honest = Honest::start_at(way.endpoint(&server), None);
-    beside(honest, by_tls(&way.target(&server)));
+    beside(way.endpoint(&server), || by_tls(&way.target(&server)));
     is_normal(&server, home.path(), &way.ask_args());
 }
