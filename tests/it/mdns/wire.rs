@@ -111,7 +111,7 @@ async fn a_name_that_is_taken_is_defended() {
     member.set_nonblocking(true).unwrap();
     // Whoever takes it hears of it within 250 ms, for which it is not said again.
     let defence = eventually("the defence", || {
-        ask(&prober, PORT, host, false, &[wanted.clone()]);
+        ask(&prober, PORT, host, false, std::slice::from_ref(&wanted));
         next(&member)
     });
     assert_eq!(defence, said[3..]);
