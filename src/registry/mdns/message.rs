@@ -105,9 +105,8 @@ pub(super) fn answers(id: Option<u16>, bytes: &[u8]) -> Vec<Answer> {
         .filter_map(|pointer| match &pointer.rdata {
             RData::PTR(name) => {
                 let answer = records.describe(&labels(&name.0));
-                if answer.is_none() {
-                    tracing::trace!(name = %name.0, "an announcement that makes no sense is ignored");
-                }
+                let is_sound = answer.is_some();
+                tracing::trace!(name = %name.0, is_sound, "an announcement is heard");
                 answer
             }
             _ => None,
