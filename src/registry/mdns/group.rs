@@ -23,8 +23,7 @@ pub(super) const MESSAGE_MAX: usize = 9_000;
 /// Most interfaces and versions of IP that one takes part on: a machine that runs containers has dozens of interfaces,
 /// seldom more.
 pub(super) const MEMBERS_MAX: usize = 64;
-/// Where each member has its own part of what is said to the group. Elsewhere a socket that is bound to the group would
-/// speak from the group's address.
+/// Where a socket may be bound to the group, and speaks from the interface's address nevertheless.
 const BINDS_TO_GROUP: bool = cfg!(any(target_os = "android", target_os = "linux"));
 
 /// A member of the group on one interface over one version of IP.
@@ -127,11 +126,16 @@ impl Member {
 }
 
 /// A socket that shares its port with whoever does so, too.
+///
+/// On Linux by `SO_REUSEADDR` alone. Sockets with `SO_REUSEPORT` are one group to it, whatever interface each has joined,
+/// and from 6.6 on it hands what only one of them is to hear to any of them: the one on loopback would hear the network.
 pub(super) fn listener(at: SocketAddr) -> io::Result<socket2::Socket> {
     let domain = Domain::for_address(at);
     let socket = socket2::Socket::new(domain, Type::DGRAM, None)?;
     socket.set_reuse_address(true)?;
-    socket.set_reuse_port(true)?;
+    if !BINDS_TO_GROUP {
+        socket.set_reuse_port(true)?;
+    }
     if at.is_ipv6() {
         socket.set_only_v6(true)?;
     }

@@ -35,7 +35,7 @@ impl Answer {
     }
 }
 
-/// Some number: of a kind that whoever means harm from afar cannot know.
+/// A number that others do not know.
 pub(super) fn chance() -> u16 {
     let [.., high, low] = *uuid::Uuid::now_v7().as_bytes();
     u16::from_be_bytes([high, low])
@@ -86,7 +86,7 @@ pub(super) fn question(id: u16) -> Result<Vec<u8>, SimpleDnsError> {
 /// malformed.
 ///
 /// PTR records count in the answer section, SRV, TXT and address records wherever they stand (§12.1 of RFC 6763 asks
-/// responders to add them). An instance that lacks one is left out: the browse beside this asks for what is missing.
+/// responders to add them). An instance that lacks one is left out.
 pub(super) fn answers(id: Option<u16>, bytes: &[u8]) -> Vec<Answer> {
     let Some(packet) = parse(bytes, true) else {
         return Vec::new();
@@ -103,7 +103,12 @@ pub(super) fn answers(id: Option<u16>, bytes: &[u8]) -> Vec<Answer> {
         .filter(|record| record.ttl > 0 && labels(&record.name) == service);
     pointers
         .filter_map(|pointer| match &pointer.rdata {
-            RData::PTR(target) => records.describe(&labels(&target.0)),
+            RData::PTR(name) => {
+                let answer = records.describe(&labels(&name.0));
+                let is_sound = answer.is_some();
+                tracing::trace!(name = %name.0, is_sound, "an announcement is heard");
+                answer
+            }
             _ => None,
         })
         .take(INSTANCES_MAX)
@@ -288,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn an_instance_that_lacks_a_record_is_left_to_the_browse() {
+    fn an_instance_that_lacks_a_record_is_left_out() {
         for missing in 0..additionals().len() {
             let mut fewer = additionals();
             let gone = fewer.remove(missing);

@@ -10,7 +10,7 @@ use crate::{
     kill::Dice,
     security::{Authority, token},
     support::{
-        Ran, eventually,
+        Ran,
         host::Host,
         memory::{peak, run_measured},
         namespace::Bridge,
@@ -170,7 +170,6 @@ fn network_thousands_of_servers_that_are_not_there_hide_none_that_is() {
     scene.until(0, &[&["create", "consignment.json"], &chosen[..]].concat());
     scene.until(0, &[&["list"], &chosen[..]].concat());
 
-    // As long as the browse takes to be flooded, and some more.
     let nobodys = ["list", "--register", "abc", "--timeout", "5s"];
     let (missed, most) = run_measured(&mut scene.office.shippy(&nobodys));
     let missed = missed
@@ -186,12 +185,6 @@ fn network_thousands_of_servers_that_are_not_there_hide_none_that_is() {
         most < MEMORY_MAX && grown < MEMORY_MAX,
         "{most}, {grown} KiB"
     );
-    eventually("it is said in the log", || {
-        server
-            .logged()
-            .contains("more is said by multicast DNS")
-            .then_some(())
-    });
     liar.end();
     scene.until(0, &["list"]);
     assert!(server.stop().success());
@@ -212,8 +205,12 @@ fn network_servers_that_claim_a_register_do_not_get_what_is_for_it() {
     });
     let liar = Liar::first(&scene.liar, LIAR, fakes.to_vec());
     let mut ids = String::new();
-    for _ in 0..8 {
+    // Which of them is asked first is chance.
+    for count in 1..=64 {
         ids += &scene.until(0, &["create", "consignment.json"]).stdout;
+        if count >= 8 && !silent.heard().is_empty() {
+            break;
+        }
     }
     assert!(!silent.heard().is_empty(), "none of them was asked");
     let listed = scene.until(0, &["list", "-o", "ndjson"]).stdout;
@@ -363,9 +360,7 @@ fn network_what_is_announced_drives_no_terminal() {
     }
     assert!(told.contains("all is well"), "it was not heard");
     harmless(&told);
-    let log = server.logged();
-    assert!(log.contains("all is well"), "it was not heard");
-    harmless(&log);
+    harmless(&server.logged());
     liar.end();
 }
 
