@@ -11,6 +11,7 @@ use crate::{
 
 mod done;
 mod live;
+mod many;
 mod parts;
 mod session;
 mod shown;

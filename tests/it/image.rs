@@ -12,6 +12,7 @@ use self::docker::{Container, Network, Volume, shippy};
 use crate::support::{self, Ran, Server, folder, free_port, own_name, run};
 
 pub(crate) mod docker;
+mod newcomer;
 
 /// When Docker kills what it has asked to stop: an orderly end, which has nothing to drain here, comes before.
 const KILLED_AFTER: Duration = Duration::from_secs(10);

@@ -103,6 +103,7 @@ class Board {
   refused(refusal) {
     this.state("refused");
     this.list.clear();
+    // A token is asked for already.
     if (refusal.status === 401) return;
     const elsewhere = this.filters.complain(refusal.fields);
     if (elsewhere.length > 0 || refusal.fields.length === 0) this.#note(refusal.message);

@@ -4,6 +4,8 @@ import {count, element, isolated, kilograms, line, moment, short} from "./text.j
 
 /** Rows of a page. So many are in the document at most, however large the register is and however fast it grows. */
 export const PAGE = 100;
+/** While a whole page comes between two frames, it is shown anew after so many milliseconds, and not with each frame. */
+const FLOOD_PAUSE = 250;
 /** Where more than so many come at once, they are not pointed out one by one. */
 const POINTED_OUT = 10;
 
@@ -12,6 +14,8 @@ export class List {
   #shown = [];
   /** What has come and is not shown, as it came, oldest first. */
   #arrived = [];
+  /** Whether nothing of what was shown was left when more was shown last. */
+  #isFlooded = false;
   /** Whether there is more before what is shown. */
   hasOlder = false;
 
@@ -60,17 +64,24 @@ export class List {
     this.replace([]);
   }
 
-  /** Takes a consignment that was stored just now, as JSON. It is shown with the next frame, together with others. */
+  /** Takes a consignment that was stored just now, as JSON. It is shown with one of the next frames, together with others. */
   arrive(json) {
-    if (this.#arrived.length === 0) requestAnimationFrame(() => this.#draw());
+    if (this.#arrived.length === 0) this.#plan();
     this.#arrived.push(json);
     // Only a page of them will be shown: a load of thousands a second need not even be read.
     if (this.#arrived.length > 2 * PAGE) this.#arrived.splice(0, PAGE);
   }
 
+  #plan() {
+    const draw = () => requestAnimationFrame(() => this.#draw());
+    if (this.#isFlooded) setTimeout(draw, FLOOD_PAUSE);
+    else draw();
+  }
+
   #draw() {
     const arrived = this.#arrived.slice(-PAGE).map((json) => numbered(JSON.parse(json))).reverse();
     const isWhole = this.#arrived.length <= PAGE;
+    this.#isFlooded = this.#arrived.length >= PAGE;
     this.#arrived = [];
     if (arrived.length === 0) return;
     if (isWhole) this.#add(arrived);

@@ -9,6 +9,9 @@ use crate::support::{Server, browser::Browser, folder, free_address};
 
 const LIVE: &str = "document.querySelector('#state').dataset.state === 'live'";
 
+/// Consignments that the command line creates one after another.
+const CREATED: usize = 20;
+
 /// The numbers that are shown.
 fn shown(browser: &Browser) -> serde_json::Value {
     browser
@@ -39,32 +42,35 @@ fn what_the_command_line_creates_is_there_and_what_it_creates_next_comes() {
         }).observe(document.querySelector('#rows'), {childList: true});",
     );
     let mut took = Vec::new();
-    for number in 0..10 {
+    for number in 0..CREATED {
         let name = format!("next {number}");
-        let begun = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
         create(
             &server,
             home.path(),
             &json!({"description": name, "vessel_id": "v2"}),
         );
+        let answered = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
         browser.until(&format!("seen[{name:?}]"));
-        let seen = browser
-            .run(&format!("return seen[{name:?}]"))
-            .as_u64()
-            .unwrap();
-        took.push(u128::from(seen).saturating_sub(begun.as_millis()));
+        let seen = browser.run(&format!("return seen[{name:?}]"));
+        took.push(seen.as_i64().unwrap() - i64::try_from(answered.as_millis()).unwrap());
     }
-    println!("from the start of `shippy create` to the row, ms: {took:?}");
+    took.sort_unstable();
+    println!(
+        "from the end of `shippy create` to the row: {} ms in the median, {} to {} ms",
+        took[CREATED / 2],
+        took[0],
+        took[CREATED - 1]
+    );
     assert_eq!(
         shown(&browser),
         json!(
-            (1..=11)
+            (1..=CREATED + 1)
                 .rev()
                 .map(|number| number.to_string())
                 .collect::<Vec<_>>()
         )
     );
-    browser.until("document.querySelector('#vessels tr:nth-child(2) .many')?.textContent === '10'");
+    browser.until("document.querySelector('#vessels tr:nth-child(2) .many')?.textContent === '20'");
     assert_eq!(browser.complaints(), [""; 0]);
 }
 

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::{create, page};
 use crate::{
     security::serve,
-    support::{browser::Browser, folder, run},
+    support::{browser::Browser, folder},
 };
 
 #[test]
@@ -172,78 +172,4 @@ fn keep(browser: &Browser, name: &str) {
         let path = std::path::Path::new(&folder).join(format!("{name}.png"));
         browser.screenshot(&path);
     }
-}
-
-#[test]
-#[ignore = "needs chromium and chromedriver"]
-fn a_hundred_thousand_rows_are_a_page_of_them() {
-    const RECORDS: usize = 100_000;
-    let home = folder();
-    let server = serve(home.path(), &[]);
-    let lines: Vec<_> = (1..=RECORDS)
-        .map(|number| {
-            let vessel = format!("v{}", number % 40);
-            json!({"description": number.to_string(), "weight": 1, "vessel_id": vessel}).to_string()
-        })
-        .collect();
-    let lines = lines.join("\n");
-    let path = crate::cli::file(home.path(), "many.ndjson", lines);
-    let browser = Browser::start();
-    browser.open(&page(&server));
-    browser.until("document.querySelector('#state').dataset.state === 'live'");
-    browser.run(
-        "window.longest = 0; let last = performance.now();
-        const frame = () => {
-            const now = performance.now();
-            longest = Math.max(longest, now - last);
-            last = now;
-            requestAnimationFrame(frame);
-        };
-        frame();",
-    );
-    run(&mut server.ask(home.path(), &["create", "--quiet", &path])).exits(0);
-    // All of them went through the page.
-    browser.until("document.querySelector('#size').textContent === '100,000'");
-    browser.until("document.querySelector('#rows .what')?.textContent === '100000'");
-    println!(
-        "the longest frame of a load of {RECORDS} took {} ms",
-        browser.run("return Math.round(longest)")
-    );
-    let is_whole = |from: usize, to: usize| {
-        let expected: Vec<_> = (to..=from).rev().map(|number| number.to_string()).collect();
-        let shown = browser.run(
-            "return [...document.querySelectorAll('#rows .what')].map((cell) => cell.textContent)",
-        );
-        assert_eq!(shown, json!(expected));
-    };
-    is_whole(RECORDS, RECORDS - 99);
-    assert!(
-        browser.count("*") < 3_000,
-        "{} elements",
-        browser.count("*")
-    );
-    browser.until("document.querySelector('#vessels-cover').textContent.includes('100,000')");
-    assert_eq!(browser.count("#vessels tr"), 10);
-
-    browser.click("#older");
-    browser.until(&format!(
-        "document.querySelector('#rows .what')?.textContent === '{}'",
-        RECORDS - 100
-    ));
-    is_whole(RECORDS - 100, RECORDS - 199);
-    create(&server, home.path(), &json!({"description": "new"}));
-    browser.until("document.querySelector('#newest').textContent === 'Newest (1 new)'");
-    is_whole(RECORDS - 100, RECORDS - 199);
-    browser.click("#newer");
-    browser.until("document.querySelector('#rows .what')?.textContent === '100000'");
-    is_whole(RECORDS, RECORDS - 99);
-    browser.click("#newest");
-    browser.until("document.querySelector('#rows .what')?.textContent === 'new'");
-    assert!(browser.is("document.querySelector('#newest').hidden"));
-    assert!(
-        browser.count("*") < 3_000,
-        "{} elements",
-        browser.count("*")
-    );
-    assert_eq!(browser.complaints(), [""; 0]);
 }

@@ -185,6 +185,20 @@ impl Browser {
         self.wait(self.driver().screenshot(path));
     }
 
+    /// The processor time that the page's main thread has taken since this was first asked, in milliseconds.
+    pub(crate) fn main_thread_ms(&self) -> f64 {
+        let asking = async {
+            let tools = self.driver().cdp();
+            let domain = json!({"timeDomain": "threadTicks"});
+            tools.send_raw("Performance.enable", domain).await?;
+            tools.send_raw("Performance.getMetrics", json!({})).await
+        };
+        let metrics = self.wait(asking);
+        let mut metrics = metrics["metrics"].as_array().unwrap().iter();
+        let tasks = metrics.find(|metric| metric["name"] == "TaskDuration");
+        tasks.unwrap()["value"].as_f64().unwrap() * 1_000.0
+    }
+
     /// The cookies that it keeps for the page, as the protocol describes them.
     pub(crate) fn cookies(&self) -> Value {
         let asking = async {
