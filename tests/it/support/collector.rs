@@ -172,5 +172,6 @@ pub(crate) fn attribute(attributes: &[KeyValue], name: &str) -> Option<String> {
 
 /// `bytes` as ids are written.
 pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let digits: Vec<_> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    digits.concat()
 }
