@@ -42,7 +42,7 @@ const MAX_ID_BYTES: usize = 48;
 /// find it. Serves until SIGTERM or SIGINT (Ctrl-C), then lets what is under way end, for 8 seconds at most; a second
 /// signal ends it at once. What was acknowledged is on disk either way.
 ///
-/// Requests are traced where OpenTelemetry's variables say so: OTEL_EXPORTER_OTLP_ENDPOINT=http://HOST:4317 and its like.
+/// Requests are traced where OpenTelemetry's variables say so: `OTEL_EXPORTER_OTLP_ENDPOINT=http://HOST:4317` and its like.
 #[derive(Debug, Args)]
 pub(super) struct ServeArgs {
     #[command(flatten)]

@@ -90,12 +90,11 @@ pub(super) fn deliver(answers: impl Iterator<Item = (Recipient, Answer)>, commit
         let beside = |one: &&mut (Recipient, _, _)| {
             recipient.runtime.is_some() && one.0.runtime == recipient.runtime
         };
-        match groups.iter_mut().find(beside) {
-            Some((_, _, others)) => others.answers.push((recipient, answer)),
-            None => {
-                let answers = Vec::new();
-                groups.push((recipient, answer, Others { answers, commit }));
-            }
+        if let Some((_, _, others)) = groups.iter_mut().find(beside) {
+            others.answers.push((recipient, answer));
+        } else {
+            let answers = Vec::new();
+            groups.push((recipient, answer, Others { answers, commit }));
         }
     }
     for (recipient, answer, others) in groups {

@@ -71,10 +71,11 @@ const NOT_MESSAGES: [(&str, &[&str]); 9] = [
         ],
     ),
     (
-        "what etcd, Consul and tonic say, which is told with advice",
+        "what etcd, Consul, tonic and an exporter of traces say, which is told with advice",
         &[
             "does not have associated TTL",
             "invalid peer certificate",
+            "TonicTracesClient export failed",
             "revision of auth store",
             "tcp connect error",
             "user name is empty",

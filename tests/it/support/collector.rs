@@ -19,7 +19,18 @@ use opentelemetry_proto::tonic::{
     common::v1::{KeyValue, any_value::Value},
     trace::v1::{ResourceSpans, Span},
 };
-use tokio::{net::TcpListener, runtime::Builder, sync::oneshot};
+use rustls::{
+    ServerConfig,
+    crypto::ring,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpListener,
+    runtime::Builder,
+    sync::oneshot,
+};
+use tokio_rustls::TlsAcceptor;
 use tonic::{Request, Response, Status, async_trait, metadata::MetadataMap};
 
 use super::eventually;
@@ -51,6 +62,25 @@ impl TraceService for Kept {
 impl Collector {
     /// One at `address`, where port 0 is any.
     pub(crate) fn start(address: &str) -> Self {
+        Self::start_with(address, None)
+    }
+
+    /// One that speaks TLS with the certificate and key in these files.
+    pub(crate) fn start_tls(certificate: &str, key: &str) -> Self {
+        let chain = CertificateDer::pem_file_iter(certificate).unwrap();
+        let chain = chain.collect::<Result<_, _>>().unwrap();
+        let key = PrivateKeyDer::from_pem_file(key).unwrap();
+        let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(chain, key)
+            .unwrap();
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        Self::start_with("127.0.0.1:0", Some(TlsAcceptor::from(Arc::new(config))))
+    }
+
+    fn start_with(address: &str, tls: Option<TlsAcceptor>) -> Self {
         let kept = Kept::default();
         let app: Router = tonic::service::Routes::new(TraceServiceServer::new(kept.clone()))
             .prepare()
@@ -64,7 +94,7 @@ impl Collector {
             runtime.block_on(async {
                 let listener = TcpListener::from_std(listener).unwrap();
                 tokio::select! {
-                    () = serve(listener, app) => {}
+                    () = serve(listener, tls, app) => {}
                     _ = stopped => {}
                 }
             });
@@ -107,14 +137,26 @@ impl Drop for Collector {
     }
 }
 
-async fn serve(listener: TcpListener, app: Router) {
+async fn serve(listener: TcpListener, tls: Option<TlsAcceptor>, app: Router) {
     while let Ok((stream, _)) = listener.accept().await {
-        let app = TowerToHyperService::new(app.clone());
+        let (tls, app) = (tls.clone(), app.clone());
         tokio::spawn(async move {
-            let builder = auto::Builder::new(TokioExecutor::new()).http2_only();
-            let _ = builder.serve_connection(TokioIo::new(stream), app).await;
+            match tls {
+                None => answer(stream, app).await,
+                Some(tls) => {
+                    if let Ok(stream) = tls.accept(stream).await {
+                        answer(stream, app).await;
+                    }
+                }
+            }
         });
     }
+}
+
+async fn answer(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, app: Router) {
+    let builder = auto::Builder::new(TokioExecutor::new()).http2_only();
+    let app = TowerToHyperService::new(app);
+    let _ = builder.serve_connection(TokioIo::new(stream), app).await;
 }
 
 /// What `attributes` say of `name`, as text.
@@ -130,5 +172,6 @@ pub(crate) fn attribute(attributes: &[KeyValue], name: &str) -> Option<String> {
 
 /// `bytes` as ids are written.
 pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let digits: Vec<_> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    digits.concat()
 }

@@ -9,7 +9,7 @@ use std::{
     thread::{self, JoinHandle},
 };
 
-use super::{Server, collector, folder, serve, to};
+use super::{Server, collector, folder, to};
 use crate::support::{answer, collector::Collector, eventually, free_address};
 
 const AWAY: &str = "could not export traces to ";
@@ -148,20 +148,4 @@ fn what_has_ended_is_exported_before_the_server_ends() {
         .collect();
     names.sort();
     assert_eq!(names, ["POST /v1/consignments", "commit"]);
-}
-
-#[test]
-fn a_collector_may_come_after_the_server() {
-    let home = folder();
-    let address = free_address();
-    let server = Server::start_with(home.path(), to(&address));
-    let collector = Collector::start(&address);
-    create(&server);
-    collector.span(|span| span.name == "commit");
-    drop((server, collector));
-    // And one that was asked by a server that has ended answers the next.
-    let collector = Collector::start(&address);
-    let server = serve(home.path(), &collector);
-    create(&server);
-    collector.span(|span| span.name == "commit");
 }

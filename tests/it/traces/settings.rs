@@ -3,7 +3,10 @@
 use std::{fs, io, net::TcpListener, path::Path, process::Command};
 
 use super::{ENDPOINT, Server, folder};
-use crate::support::{Ran, answer, free_address, run, shippy};
+use crate::{
+    security::Authority,
+    support::{Ran, answer, collector::Collector, eventually, free_address, run, shippy},
+};
 
 #[test]
 fn nothing_is_connected_to_and_nothing_started_unless_it_is_asked_for() {
@@ -47,7 +50,6 @@ fn threads(server: &Server) -> usize {
 
 #[test]
 fn what_cannot_be_followed_is_warned_of_and_the_server_serves() {
-    let home = folder();
     for (name, value, said) in [
         (
             "OTEL_EXPORTER_OTLP_PROTOCOL",
@@ -70,10 +72,12 @@ fn what_cannot_be_followed_is_warned_of_and_the_server_serves() {
             "OTEL_TRACES_SAMPLER is ignored: it takes always_on, always_off,",
         ),
     ] {
+        let home = folder();
         let server = Server::start_with(home.path(), |command| {
-            command
-                .env(ENDPOINT, "https://127.0.0.1:1")
-                .env(name, value);
+            command.env(ENDPOINT, "https://127.0.0.1:1");
+            // Nothing is exported that could fail.
+            command.env("OTEL_BSP_SCHEDULE_DELAY", "3600000");
+            command.env(name, value);
         });
         answer::get(server.address, "/v1/consignments", &[]).is(200);
         let log = server.logged();
@@ -82,6 +86,33 @@ fn what_cannot_be_followed_is_warned_of_and_the_server_serves() {
             "{log}"
         );
     }
+}
+
+#[test]
+fn a_collector_with_tls_is_trusted_by_its_authority() {
+    let home = folder();
+    let authority = Authority::new(home.path(), "authority");
+    let pair = authority.server(home.path(), "localhost");
+    let collector = Collector::start_tls(&pair.certificate, &pair.key);
+    let (_, port) = collector.address.rsplit_once(':').unwrap();
+    let serve = |trusted: Option<&str>| {
+        let home = folder();
+        let server = Server::start_with(home.path(), |command| {
+            // Without a scheme it is TLS.
+            command.env(ENDPOINT, format!("localhost:{port}"));
+            command.env("OTEL_BSP_SCHEDULE_DELAY", "20");
+            command.envs(trusted.map(|file| ("OTEL_EXPORTER_OTLP_CERTIFICATE", file)));
+        });
+        answer::get(server.address, "/v1/consignments", &[]).is(200);
+        (home, server)
+    };
+    let (_home, server) = serve(None);
+    eventually("it is not trusted", || {
+        let log = server.logged();
+        (log.contains("could not export traces") && log.contains("UnknownIssuer")).then_some(())
+    });
+    let (_home, _server) = serve(Some(&authority.file));
+    collector.span(|span| span.name == "GET /v1/consignments");
 }
 
 /// `shippy serve --check` where `set` is.

@@ -186,10 +186,9 @@ fn a_failure_of_the_store_is_one_of_the_request_and_of_its_commit() {
 fn a_load_has_a_span_for_each_commit_that_it_waits_for() {
     let (home, collector) = (folder(), collector());
     let server = serve(home.path(), &collector);
-    let many: String = (0..2_000)
-        .map(|number| format!("{{\"id\": \"{number}\"}}\n"))
-        .collect();
-    let many = file(home.path(), "many.ndjson", many);
+    let records = (0..2_000).map(|number| format!("{{\"id\": \"{number}\"}}\n"));
+    let records: Vec<_> = records.collect();
+    let many = file(home.path(), "many.ndjson", records.concat());
     run(&mut server.ask(home.path(), &["create", &many])).exits(0);
     let name = "go.micro.srv.consignment.ShippingService/CreateConsignments";
     let load = collector.span(|span| span.name == name);
