@@ -108,7 +108,8 @@ impl Seat {
     /// Whether it has asked for nothing since then, or for nothing that counts.
     pub(super) fn is_idle_since(&self, since: u64, guarded: bool) -> bool {
         let is_stranger = guarded && !self.is_known();
-        let is_idle = self.busy.load(Ordering::Relaxed) == 0 && self.since() == since;
+        // Whoever sees that the last request has ended sees when, too; arm64 may show them in another order without.
+        let is_idle = self.busy.load(Ordering::Acquire) == 0 && self.since() == since;
         (is_idle || is_stranger) && self.reason.get().is_none()
     }
 }
@@ -118,7 +119,7 @@ impl Drop for Busy {
         let Self(seat) = self;
         seat.counts.requests.dec();
         seat.since.store(micros(seat.begun), Ordering::Relaxed);
-        seat.busy.fetch_sub(1, Ordering::Relaxed);
+        seat.busy.fetch_sub(1, Ordering::Release);
     }
 }
 
