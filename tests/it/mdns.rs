@@ -14,6 +14,7 @@ use uuid::Uuid;
 use crate::support::SOON;
 
 mod namespaces;
+mod peer;
 mod wire;
 
 /// Not 5353: what these tests say is for them alone.
