@@ -18,7 +18,7 @@ use shippy::store::{OpenError, Store as _, sqlite::SqliteStore};
 use crate::{
     cli::file,
     running::run_to_end,
-    support::{Ran, Server, eventually, folder, own_name, run, shippy},
+    support::{Ran, Server, eventually, executable, folder, own_name, run, shippy},
 };
 
 /// Everything in `folder`, by name: contents of files, nothing for the rest.
@@ -371,7 +371,7 @@ fn open_home() -> tempfile::TempDir {
     // By a process of its own: what this one opens to write stays open, for a moment, in processes that other tests
     // begin, and a program that is open to be written cannot be run.
     let mut copy = Command::new("cp");
-    run(copy.arg(env!("CARGO_BIN_EXE_shippy")).arg(program)).exits(0);
+    run(copy.arg(executable()).arg(program)).exits(0);
     make_register_in(&home.path().join("kept"));
     home
 }
