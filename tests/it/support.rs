@@ -41,9 +41,15 @@ pub(crate) mod preload;
 /// How long a thing that takes milliseconds may take on a machine that is busy.
 pub(crate) const SOON: Duration = Duration::from_secs(60);
 
+/// The executable under test: cargo's own, or the one that `SHIPPY_TEST_BINARY` names, as the one of an image.
+pub(crate) fn executable() -> PathBuf {
+    let named = std::env::var_os("SHIPPY_TEST_BINARY");
+    named.map_or_else(|| env!("CARGO_BIN_EXE_shippy").into(), PathBuf::from)
+}
+
 /// `shippy` with nothing configured: no setting of the machine reaches it, and `home` is where it keeps its things.
 pub(crate) fn shippy(home: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_shippy"));
+    let mut command = Command::new(executable());
     unconfigured(&mut command, home);
     command
 }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, fs, process::Command};
 
 use crate::{
-    support::{Server, folder, own_name, run, shippy},
+    support::{Server, executable, folder, own_name, run, shippy},
     wrapped::wrapped,
 };
 
@@ -41,7 +41,7 @@ fn calls(name: &str) -> BTreeSet<String> {
 fn systemd_takes_the_unit_and_finds_it_confined() {
     let home = folder();
     let path = home.path().join("shippy.service");
-    let here = UNIT.replace("/usr/local/bin/shippy", env!("CARGO_BIN_EXE_shippy"));
+    let here = UNIT.replace("/usr/local/bin/shippy", executable().to_str().unwrap());
     fs::write(&path, here).unwrap();
     // The manual page that it names comes with the executable, which need not be installed here.
     let checked = run(Command::new("systemd-analyze")

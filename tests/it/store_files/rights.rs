@@ -11,7 +11,7 @@ use std::{
 use super::{contents, foreseen, make_register, serve};
 use crate::{
     running::run_to_end,
-    support::{Server, folder, run},
+    support::{Server, executable, folder, run},
     wrapped::wrapped,
 };
 
@@ -41,7 +41,7 @@ fn open_home() -> tempfile::TempDir {
     // By a process of its own: what this one opens to write stays open, for a moment, in processes that other tests
     // begin, and a program that is open to be written cannot be run.
     let mut copy = Command::new("cp");
-    run(copy.arg(env!("CARGO_BIN_EXE_shippy")).arg(program)).exits(0);
+    run(copy.arg(executable()).arg(program)).exits(0);
     make_register_in(&home.path().join("kept"));
     home
 }

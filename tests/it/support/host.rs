@@ -4,7 +4,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use super::{Ran, Server, folder, namespace::Namespace, run, unconfigured};
+use super::{Ran, Server, executable, folder, namespace::Namespace, run, unconfigured};
 
 /// A machine with nothing on it but shippy: a network namespace and a home folder.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ impl Host {
 
     /// `shippy` with `args`, to be run here.
     pub(crate) fn shippy(&self, args: &[&str]) -> Command {
-        let mut command = self.network.command(env!("CARGO_BIN_EXE_shippy"));
+        let mut command = self.network.command(executable());
         unconfigured(&mut command, self.home.path());
         command.args(args);
         command
