@@ -28,7 +28,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpListener,
     runtime::Builder,
-    sync::oneshot,
+    sync::{oneshot, watch},
 };
 use tokio_rustls::TlsAcceptor;
 use tonic::{Request, Response, Status, async_trait, metadata::MetadataMap};
@@ -44,7 +44,11 @@ pub(crate) struct Collector {
 }
 
 #[derive(Clone, Default)]
-struct Kept(Arc<Mutex<Vec<(MetadataMap, ResourceSpans)>>>);
+struct Kept {
+    all: Arc<Mutex<Vec<(MetadataMap, ResourceSpans)>>>,
+    /// Whether those who send wait.
+    is_held: watch::Sender<bool>,
+}
 
 #[async_trait]
 impl TraceService for Kept {
@@ -52,9 +56,11 @@ impl TraceService for Kept {
         &self,
         request: Request<ExportTraceServiceRequest>,
     ) -> Result<Response<ExportTraceServiceResponse>, Status> {
+        let mut is_held = self.is_held.subscribe();
+        let _ = is_held.wait_for(|is_held| !is_held).await;
         let metadata = request.metadata().clone();
         let spans = request.into_inner().resource_spans.into_iter();
-        (self.0.lock().unwrap()).extend(spans.map(|spans| (metadata.clone(), spans)));
+        (self.all.lock().unwrap()).extend(spans.map(|spans| (metadata.clone(), spans)));
         Ok(Response::new(ExportTraceServiceResponse::default()))
     }
 }
@@ -107,9 +113,14 @@ impl Collector {
         }
     }
 
+    /// Takes nothing until it is let go.
+    pub(crate) fn hold(&self, is_held: bool) {
+        self.kept.is_held.send_replace(is_held);
+    }
+
     /// All that it was sent so far, each with what came along.
     pub(crate) fn all(&self) -> Vec<(MetadataMap, ResourceSpans)> {
-        self.kept.0.lock().unwrap().clone()
+        self.kept.all.lock().unwrap().clone()
     }
 
     /// The spans among it.

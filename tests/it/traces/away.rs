@@ -126,8 +126,13 @@ fn what_a_collector_has_no_time_for_is_counted() {
         " spans were lost, as more came than {} takes",
         collector.address
     );
-    eventually("some are lost", || {
+    // Of two spans each; as many are on their way at most and wait.
+    collector.hold(true);
+    for _ in 0..4 {
         create(&server);
+    }
+    collector.hold(false);
+    eventually("that some are lost is told", || {
         server.logged().contains(&lost).then_some(())
     });
     assert_eq!(server.logged().matches("WARN").count(), 1);
