@@ -269,6 +269,8 @@ impl Client {
         let mut unfit = None;
         let mut may_do = false;
         let has_time = time.is_enough();
+        // One that is left alone may serve later.
+        let are_all_asked = self.servers.said().next().is_none();
         let mut opening = Opening::new(
             candidates,
             self.wanted(),
@@ -310,7 +312,9 @@ impl Client {
             }
         }
         match unfit {
-            Some(error) if !may_do && self.servers.said().next().is_none() => Err(error),
+            Some(error) if !may_do && are_all_asked && self.servers.said().next().is_none() => {
+                Err(error)
+            }
             _ => Ok(None),
         }
     }

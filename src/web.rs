@@ -152,6 +152,12 @@ impl Web {
         }
     }
 
+    /// Whether it has no register to show or to write to.
+    #[must_use]
+    pub fn is_health_alone(&self) -> bool {
+        self.cookie.is_none()
+    }
+
     /// What `arriving` is once it is there.
     ///
     /// # Errors

@@ -70,18 +70,24 @@ impl Servers {
         }
     }
 
-    /// Whether the server at `address`, by that address or another, is to be left alone now.
-    pub(super) fn is_held(&self, address: &String) -> bool {
-        let mut known = self.known.iter();
-        known.any(|one| one.addresses.contains(address) && !self.wait_for(one).is_zero())
+    /// Whether the server at `address`, by that address or another, is to be left alone now: each, where several are
+    /// there, as behind the bridge that each machine has of its own.
+    pub(super) fn is_held(&self, address: &str) -> bool {
+        let mut waits = self.at(address).map(|one| self.wait_for(one)).peekable();
+        waits.peek().is_some() && waits.all(|wait| !wait.is_zero())
     }
 
-    /// How long `instance` is to be left alone.
+    /// The servers that say they are at `address`.
+    fn at(&self, address: &str) -> impl Iterator<Item = &Instance> {
+        let known = self.known.iter();
+        known.filter(move |one| one.addresses.iter().any(|known| known == address))
+    }
+
+    /// How long `instance` is to be left alone. What was said at an address where others are as well is not known to be its
+    /// word.
     fn wait_for(&self, instance: &Instance) -> Duration {
-        let held = instance
-            .addresses
-            .iter()
-            .filter_map(|address| self.held.get(address));
+        let own = (instance.addresses.iter()).filter(|address| self.at(address).count() == 1);
+        let held = own.filter_map(|address| self.held.get(address));
         let until = held.map(|(until, _)| *until).max();
         until.map_or(Duration::ZERO, |until| {
             until.saturating_duration_since(Instant::now())
@@ -271,7 +277,7 @@ mod tests {
         let mut left: Vec<_> = addresses(&servers);
         left.sort();
         assert_eq!(left, ["b:1", "b:2", "c:1", "c:2"]);
-        assert!(servers.is_held(&"a:2".into()) && !servers.is_held(&"b:1".into()));
+        assert!(servers.is_held("a:2") && !servers.is_held("b:1"));
         assert_eq!(servers.least_wait(), Duration::ZERO);
         servers.heed("b:2", &busy(1));
         servers.heed("c:1", &busy(3));
@@ -286,6 +292,23 @@ mod tests {
         tokio::time::advance(Duration::from_secs(2)).await;
         assert_eq!(addresses(&servers).len(), 6);
         assert_eq!(servers.least_wait(), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_address_that_several_have_says_nothing_of_one() {
+        let mut servers = servers(vec![
+            instance("a", &["bridge:1", "a:1"]),
+            instance("b", &["bridge:1", "b:1"]),
+        ]);
+        let retry = ErrorDetails::with_retry_info(Some(Duration::from_secs(2)));
+        let busy = Status::with_error_details(Code::Unavailable, "too much to do", retry);
+        servers.heed("bridge:1", &busy);
+        assert_eq!(servers.least_wait(), Duration::ZERO);
+        assert!(!servers.is_held("bridge:1") && !servers.is_held("b:1"));
+        servers.heed("a:1", &busy);
+        assert!(servers.is_held("a:1") && !servers.is_held("bridge:1"));
+        servers.heed("b:1", &busy);
+        assert!(servers.is_held("bridge:1"));
     }
 
     #[test]

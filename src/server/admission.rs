@@ -45,7 +45,7 @@ pub(super) async fn admit<'r>(
     let is_awaited = if is_grpc {
         sort.is_single
     } else {
-        web::is_small_post(&request)
+        !web.is_health_alone() && web::is_small_post(&request)
     };
     if !is_awaited {
         let place = room.take(sort).await.map_err(|why| refuse(room, why))?;

@@ -99,7 +99,8 @@ impl Entrance {
                     None,
                 ),
                 handshake: None,
-                seats: Seats::new(&limits, false, Arc::clone(&self.counts)),
+                // All are strangers, so that whoever has been there longest gives way, whatever he has under way.
+                seats: Seats::new(&limits, true, Arc::clone(&self.counts)),
                 limits,
             };
             let probed = connections::serve(door, Workers::here(), phases.clone());

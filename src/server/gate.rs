@@ -183,7 +183,8 @@ impl PeersGate {
             None => Admitted { caller, pass: None },
             Some(guard) => guard.check(&peer, path, request.headers())?,
         };
-        if !is_open(path) {
+        // Where health alone is answered, nobody has more of a right to a place than others.
+        if !is_open(path) && !gate.web.is_health_alone() {
             seat.know();
         }
         let room = &gate.room;

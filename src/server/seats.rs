@@ -172,6 +172,8 @@ impl Crowd {
 
 impl Drop for Seated {
     fn drop(&mut self) {
+        // Whoever has left is not told to: nobody's place would be free for it.
+        self.seat.leave(Closed::Idle);
         self.seats.counts.connections.dec();
         let mut crowd = self.seats.crowd();
         crowd.seats.remove(&self.number);
@@ -252,6 +254,23 @@ mod tests {
         drop(all);
         tokio::time::advance(LOOK_EVERY).await;
         assert!(seats.displace());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn those_who_have_left_are_not_told_to() {
+        for guarded in [false, true] {
+            let seats = seats(3, None, guarded);
+            let (first, second, third) =
+                (take(&seats).await, take(&seats).await, take(&seats).await);
+            assert!(seats.displace());
+            assert!(told(&first).is_some());
+            // It was seen to be the next.
+            drop((first, second));
+            let later = [take(&seats).await, take(&seats).await];
+            assert!(seats.displace());
+            assert!(told(&third).is_some());
+            assert!(later.iter().all(|seated| told(seated).is_none()));
+        }
     }
 
     #[tokio::test(start_paused = true)]

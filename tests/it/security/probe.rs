@@ -1,7 +1,10 @@
 //! Health alone, for who has neither certificates nor tokens.
 
+use std::{io::Write as _, net::TcpStream};
+
 use shippy::proto::{Consignment, shipping_service_client::ShippingServiceClient};
 use tonic::{Code, transport::Endpoint};
+use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
 use super::{Authority, serve, token};
 use crate::{
@@ -9,6 +12,9 @@ use crate::{
     running::run_to_end,
     support::{Server, folder, free_address, run, shippy},
 };
+
+/// How many connections a probe address has places for.
+const PLACES: usize = 16;
 
 /// A server that asks for a certificate and for a token, and answers probes at the address.
 fn guarded(home: &std::path::Path) -> (Server, String) {
@@ -57,6 +63,44 @@ async fn the_probe_answers_nothing_else() {
         .list_consignments(shippy::proto::ListRequest::default())
         .await;
     assert_eq!(refused.unwrap_err().code(), Code::Unimplemented);
+}
+
+/// Connections to `probe` that send `bytes` and no more.
+fn unfinished(probe: &str, bytes: &[u8]) -> Vec<TcpStream> {
+    let begin = |_| {
+        let mut stream = TcpStream::connect(probe).unwrap();
+        // It may have been let go at once.
+        let _ = stream.write_all(bytes);
+        stream
+    };
+    (0..2 * PLACES).map(begin).collect()
+}
+
+#[tokio::test]
+async fn who_fills_the_probes_places_keeps_nobody_out() {
+    let home = folder();
+    let (_server, probe) = guarded(home.path());
+    let asks = || run(shippy(home.path()).args(["health", "--probe-address", &probe])).exits(0);
+    for bytes in [
+        &b""[..],
+        b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n",
+        b"POST /v1/consignments HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+          Content-Length: 10\r\n\r\n{",
+    ] {
+        let held = unfinished(&probe, bytes);
+        asks();
+        drop(held);
+    }
+    let mut watched = Vec::new();
+    for _ in 0..PLACES {
+        let endpoint = Endpoint::from_shared(format!("http://{probe}")).unwrap();
+        let mut client = HealthClient::new(endpoint.connect().await.unwrap());
+        let watch = client.watch(HealthCheckRequest::default()).await;
+        watched.push((client, watch.unwrap().into_inner()));
+    }
+    for _ in 0..3 {
+        asks();
+    }
 }
 
 #[test]
