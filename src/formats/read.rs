@@ -21,6 +21,7 @@ mod source;
 mod spool;
 #[cfg(test)]
 mod tests;
+mod unexpected;
 
 pub use checked::{Again, Checked, Counts};
 pub use error::{InputError, Problem};

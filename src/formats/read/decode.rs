@@ -5,8 +5,9 @@ use std::borrow::Cow;
 use super::{
     count, explain,
     fault::{Fault, Refusal},
-    frame::{Frame, MAX_RECORD_BYTES, UTF16, not_utf8},
+    frame::{Frame, MAX_RECORD_BYTES},
     path,
+    unexpected::{UTF16, not_utf8},
 };
 use crate::{
     consignment::{MAX_CONTAINERS, Violation, too_many_containers, violations},

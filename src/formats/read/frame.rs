@@ -9,8 +9,10 @@ use std::io::{self, BufRead as _, BufReader, Read};
 
 use memchr::{memchr, memchr_iter, memchr2, memrchr};
 
-use super::csv::{self, CSV};
-use crate::escape::escape_control;
+use super::{
+    csv::{self, CSV},
+    unexpected::{MAX_WORD_BYTES, UTF16, ends_word, found, not_utf8, word},
+};
 
 /// How much of the input is read at a time: system calls are what reading a file costs beside parsing.
 const BUFFER_BYTES: usize = 256 * 1024;
@@ -20,8 +22,8 @@ const BUFFER_BYTES: usize = 256 * 1024;
 /// bring the whole input into memory.
 pub(super) const MAX_RECORD_BYTES: usize = 8 * 1024 * 1024;
 
-/// How much of an unexpected word is quoted, in bytes.
-const MAX_WORD_BYTES: usize = 32;
+/// How much of the first line is looked at, in bytes, where it is of no record: a table's header is shorter.
+const FIRST_LINE_BYTES: usize = 16 * 1024;
 
 /// A place in the input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -191,9 +193,7 @@ impl<R: Read> Frames<R> {
                 (Next::FirstElement | Next::Comma, Some(b']')) => (Next::End, false),
                 (Next::Comma, Some(b',')) => (Next::Element, false),
                 (Next::First | Next::Object | Next::End, None) => return Ok(false),
-                (Next::First, Some(_)) if csv::begins(self.input.buffer()) => {
-                    return Err(FrameError::Bad(self.place, CSV.into()));
-                }
+                (Next::First, Some(_)) => return Err(self.nothing_known()?),
                 (next, byte) => return Err(self.unexpected(expected(next, byte))?),
             };
             self.next = next;
@@ -280,25 +280,38 @@ impl<R: Read> Frames<R> {
         }
     }
 
+    /// The error for an input that begins as none does that is read here.
+    fn nothing_known(&mut self) -> io::Result<FrameError> {
+        let place = self.place;
+        let line = self.take_until(FIRST_LINE_BYTES, |byte| byte == b'\n')?;
+        let text = if csv::begins(&line) {
+            CSV.into()
+        } else {
+            found(word(&line), expected(Next::First, None))
+        };
+        Ok(FrameError::Bad(place, text))
+    }
+
     /// The error for what stands here instead of `expected`.
     fn unexpected(&mut self, expected: &str) -> io::Result<FrameError> {
         let place = self.place;
-        let mut word = Vec::new();
-        while let Some(byte) = self.peek()? {
-            let ends = matches!(
-                byte,
-                b' ' | b'\t' | b'\n' | b'\r' | b',' | b'{' | b'}' | b'[' | b']'
-            );
-            if word.len() >= MAX_WORD_BYTES || (ends && !word.is_empty()) {
-                break;
-            }
-            word.push(byte);
+        let text = self.take_until(MAX_WORD_BYTES, ends_word)?;
+        Ok(FrameError::Bad(place, found(word(&text), expected)))
+    }
+
+    /// What stands here, `most` bytes of it, to the first that `is_last`.
+    fn take_until(&mut self, most: usize, is_last: impl Fn(u8) -> bool) -> io::Result<Vec<u8>> {
+        let mut text = Vec::new();
+        while text.len() < most
+            && let Some(byte) = self.peek()?
+        {
+            text.push(byte);
             self.step();
-            if ends {
+            if is_last(byte) {
                 break;
             }
         }
-        Ok(FrameError::Bad(place, found(&word, expected)))
+        Ok(text)
     }
 }
 
@@ -316,37 +329,6 @@ fn expected(next: Next, byte: Option<u8>) -> &'static str {
         Next::Element => "another consignment, {…}, after the comma",
         Next::End => "the end of the input after the array's closing ]",
     }
-}
-
-/// What is told of an input that is not UTF-8 but UTF-16.
-pub(super) const UTF16: &str =
-    "is UTF-16, not UTF-8; save the file as UTF-8 (PowerShell: Out-File -Encoding utf8)";
-
-/// What is told of a byte that UTF-8 does not have there.
-pub(super) fn not_utf8(byte: u8) -> String {
-    format!("is not UTF-8: the byte 0x{byte:02x} cannot stand here; save the file as UTF-8")
-}
-
-fn found(word: &[u8], expected: &str) -> String {
-    if word.is_empty() {
-        return format!("the input ends here; expected {expected}; is it complete?");
-    }
-    let text = match std::str::from_utf8(word) {
-        Ok(text) => text,
-        // A character that the limit cut in two says nothing about the input.
-        Err(error) if error.valid_up_to() > 0 => {
-            std::str::from_utf8(&word[..error.valid_up_to()]).unwrap_or_default()
-        }
-        Err(_) => return not_utf8(word[0]),
-    };
-    if text.starts_with('\0') {
-        return UTF16.into();
-    }
-    if text.starts_with('\u{feff}') {
-        // It cannot be seen, so it is named. Joined files have one in the middle.
-        return format!("expected {expected}; found a byte order mark (U+FEFF); remove it");
-    }
-    format!("expected {expected}; found {}", escape_control(text))
 }
 
 /// Follows an object's brackets and quotes.
