@@ -5,7 +5,6 @@
 
 use std::{
     borrow::Cow,
-    fs,
     sync::{Arc, Mutex, PoisonError},
     time::{Instant, SystemTime},
 };
@@ -25,10 +24,13 @@ use opentelemetry_sdk::{
     trace::{BatchConfigBuilder, BatchSpanProcessor, SdkTracer, SdkTracerProvider, Span},
 };
 use tokio::task::spawn_blocking;
-use tonic::transport::{Certificate, ClientTlsConfig};
 
-use self::export::{Bounded, Watch, Watched};
+use self::{
+    channel::channel,
+    export::{Bounded, Watch, Watched},
+};
 
+mod channel;
 mod export;
 mod settings;
 
@@ -133,23 +135,11 @@ impl Traces {
 }
 
 fn exporter(settings: &Settings) -> Result<SpanExporter, Unusable> {
-    let mut exporter = SpanExporter::builder()
+    let exporter = SpanExporter::builder()
         .with_tonic()
-        .with_timeout(settings.timeout);
-    if settings.is_tls {
-        let trust = match &settings.authority {
-            None => ClientTlsConfig::new().with_enabled_roots(),
-            Some(path) => {
-                let pem = fs::read(path).map_err(|cause| {
-                    let path = path.clone();
-                    Unusable::Authority { path, cause }
-                })?;
-                ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem))
-            }
-        };
-        exporter = exporter.with_tls_config(trust);
-    }
-    exporter.build().map_err(Unusable::Exporter)
+        .with_timeout(settings.timeout)
+        .with_channel(channel(settings)?);
+    (exporter.build()).map_err(|error| Unusable::Exporter(error.into()))
 }
 
 /// What all spans of a server share; the environment counts before it.

@@ -1,10 +1,9 @@
-//! What the environment says of traces, in OpenTelemetry's own variables. The URL and the headers of the collector are
-//! read by the exporter itself.
+//! What the environment says of traces, in OpenTelemetry's own variables. The headers for the collector are read by the
+//! exporter itself.
 
-use std::{ops::RangeInclusive, path::PathBuf, str::FromStr, time::Duration};
+use std::{error::Error, ops::RangeInclusive, path::PathBuf, str::FromStr, time::Duration};
 
 use http::Uri;
-use opentelemetry_otlp::ExporterBuildError;
 use opentelemetry_sdk::trace::Sampler;
 
 /// Most spans that may wait: some dozens of MiB.
@@ -66,7 +65,7 @@ pub enum Unusable {
     },
     /// The exporter refuses the rest.
     #[error("could not set up the exporter")]
-    Exporter(#[source] ExporterBuildError),
+    Exporter(#[source] Box<dyn Error + Send + Sync>),
 }
 
 impl Settings {

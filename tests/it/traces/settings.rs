@@ -93,7 +93,7 @@ fn a_collector_with_tls_is_trusted_by_its_authority() {
     let home = folder();
     let authority = Authority::new(home.path(), "authority");
     let pair = authority.server(home.path(), "localhost");
-    let collector = Collector::start_tls(&pair.certificate, &pair.key);
+    let collector = Collector::start_tls("127.0.0.1:0", &pair.certificate, &pair.key);
     let (_, port) = collector.address.rsplit_once(':').unwrap();
     let serve = |trusted: Option<&str>| {
         let home = folder();
