@@ -5,6 +5,7 @@
 
 use std::{
     borrow::Cow,
+    collections::VecDeque,
     sync::{Arc, Mutex, PoisonError},
     time::{Instant, SystemTime},
 };
@@ -38,6 +39,8 @@ pub use settings::{Settings, Unusable};
 
 /// Most commits that one request has spans for: a load of a million consignments waits for hundreds.
 const MAX_COMMITS: u32 = 128;
+/// How many commits of a request are known again: those that its parts wait for at one time are far fewer.
+const RECENT_COMMITS: usize = 8;
 
 /// Where a server's spans go.
 #[derive(Debug)]
@@ -76,8 +79,8 @@ struct Request {
 /// The commits that a request waited for.
 #[derive(Debug, Default)]
 struct Commits {
-    /// When the latest of them began: several parts of a load share one.
-    latest: Option<Instant>,
+    /// When the latest of them began: several parts of a load share one, and tell of them in any order.
+    recent: VecDeque<Instant>,
     count: u32,
 }
 
@@ -191,9 +194,11 @@ impl Trace {
     /// Whether the commit that began at `begun` is to have a span beneath the request's.
     pub(crate) fn takes_commit(&self, begun: Instant) -> bool {
         let mut commits = self.commits();
-        if commits.latest.replace(begun) == Some(begun) {
+        if commits.recent.contains(&begun) {
             return false;
         }
+        commits.recent.truncate(RECENT_COMMITS - 1);
+        commits.recent.push_front(begun);
         commits.count += 1;
         commits.count <= MAX_COMMITS
     }
@@ -243,10 +248,10 @@ mod tests {
         let at = |number: u32| first + std::time::Duration::from_millis(number.into());
         for number in 0..MAX_COMMITS {
             assert!(trace.takes_commit(at(number)), "{number}");
-            assert!(
-                !trace.takes_commit(at(number)),
-                "another part waited for {number}"
-            );
+            // Other parts waited for these, and tell of them later.
+            for earlier in number.saturating_sub(3)..=number {
+                assert!(!trace.takes_commit(at(earlier)), "{earlier} by {number}");
+            }
         }
         assert_eq!(trace.untold_commits(), None);
         assert!(!trace.takes_commit(at(MAX_COMMITS)));
