@@ -39,8 +39,8 @@ pub use settings::{Settings, Unusable};
 
 /// Most commits that one request has spans for: a load of a million consignments waits for hundreds.
 const MAX_COMMITS: u32 = 128;
-/// How many commits of a request are known again: those that its parts wait for at one time are far fewer.
-const RECENT_COMMITS: usize = 8;
+/// How many commits of a request are known again: a load waits for as many at one time at most.
+const RECENT_COMMITS: usize = 16;
 
 /// Where a server's spans go.
 #[derive(Debug)]
@@ -249,7 +249,7 @@ mod tests {
         for number in 0..MAX_COMMITS {
             assert!(trace.takes_commit(at(number)), "{number}");
             // Other parts waited for these, and tell of them later.
-            for earlier in number.saturating_sub(3)..=number {
+            for earlier in (number + 1).saturating_sub(16)..=number {
                 assert!(!trace.takes_commit(at(earlier)), "{earlier} by {number}");
             }
         }
