@@ -151,8 +151,13 @@ fn is_exported_to_after_silence(
         create(&server);
         collector.spans().pop()
     });
-    eventually("that is told", || (told("again; ") > 0).then_some(()));
-    assert_eq!(told("WARN"), 1, "{}", server.logged());
+    let before = eventually("that is told", || {
+        let log = server.logged();
+        log.split_once("again; ")
+            .map(|(before, _)| before.to_owned())
+    });
+    // On a machine that stands still there may be more of them later.
+    assert_eq!(before.matches("WARN").count(), 1, "{before}");
 }
 
 #[test]
