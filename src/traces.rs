@@ -5,7 +5,7 @@
 
 use std::{
     borrow::Cow,
-    fs,
+    collections::VecDeque,
     sync::{Arc, Mutex, PoisonError},
     time::{Instant, SystemTime},
 };
@@ -25,10 +25,13 @@ use opentelemetry_sdk::{
     trace::{BatchConfigBuilder, BatchSpanProcessor, SdkTracer, SdkTracerProvider, Span},
 };
 use tokio::task::spawn_blocking;
-use tonic::transport::{Certificate, ClientTlsConfig};
 
-use self::export::{Bounded, Watch, Watched};
+use self::{
+    channel::channel,
+    export::{Bounded, Watch, Watched},
+};
 
+mod channel;
 mod export;
 mod settings;
 
@@ -36,6 +39,8 @@ pub use settings::{Settings, Unusable};
 
 /// Most commits that one request has spans for: a load of a million consignments waits for hundreds.
 const MAX_COMMITS: u32 = 128;
+/// How many commits of a request are known again: a load waits for as many at one time at most.
+const RECENT_COMMITS: usize = 16;
 
 /// Where a server's spans go.
 #[derive(Debug)]
@@ -74,8 +79,8 @@ struct Request {
 /// The commits that a request waited for.
 #[derive(Debug, Default)]
 struct Commits {
-    /// When the latest of them began: several parts of a load share one.
-    latest: Option<Instant>,
+    /// When the latest of them began: several parts of a load share one, and tell of them in any order.
+    recent: VecDeque<Instant>,
     count: u32,
 }
 
@@ -133,23 +138,11 @@ impl Traces {
 }
 
 fn exporter(settings: &Settings) -> Result<SpanExporter, Unusable> {
-    let mut exporter = SpanExporter::builder()
+    let exporter = SpanExporter::builder()
         .with_tonic()
-        .with_timeout(settings.timeout);
-    if settings.is_tls {
-        let trust = match &settings.authority {
-            None => ClientTlsConfig::new().with_enabled_roots(),
-            Some(path) => {
-                let pem = fs::read(path).map_err(|cause| {
-                    let path = path.clone();
-                    Unusable::Authority { path, cause }
-                })?;
-                ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem))
-            }
-        };
-        exporter = exporter.with_tls_config(trust);
-    }
-    exporter.build().map_err(Unusable::Exporter)
+        .with_timeout(settings.timeout)
+        .with_channel(channel(settings)?);
+    (exporter.build()).map_err(|error| Unusable::Exporter(error.into()))
 }
 
 /// What all spans of a server share; the environment counts before it.
@@ -201,9 +194,11 @@ impl Trace {
     /// Whether the commit that began at `begun` is to have a span beneath the request's.
     pub(crate) fn takes_commit(&self, begun: Instant) -> bool {
         let mut commits = self.commits();
-        if commits.latest.replace(begun) == Some(begun) {
+        if commits.recent.contains(&begun) {
             return false;
         }
+        commits.recent.truncate(RECENT_COMMITS - 1);
+        commits.recent.push_front(begun);
         commits.count += 1;
         commits.count <= MAX_COMMITS
     }
@@ -253,10 +248,10 @@ mod tests {
         let at = |number: u32| first + std::time::Duration::from_millis(number.into());
         for number in 0..MAX_COMMITS {
             assert!(trace.takes_commit(at(number)), "{number}");
-            assert!(
-                !trace.takes_commit(at(number)),
-                "another part waited for {number}"
-            );
+            // Other parts waited for these, and tell of them later.
+            for earlier in (number + 1).saturating_sub(16)..=number {
+                assert!(!trace.takes_commit(at(earlier)), "{earlier} by {number}");
+            }
         }
         assert_eq!(trace.untold_commits(), None);
         assert!(!trace.takes_commit(at(MAX_COMMITS)));

@@ -1,10 +1,9 @@
-//! What the environment says of traces, in OpenTelemetry's own variables. The URL and the headers of the collector are
-//! read by the exporter itself.
+//! What the environment says of traces, in OpenTelemetry's own variables. The headers for the collector are read by the
+//! exporter itself.
 
-use std::{ops::RangeInclusive, path::PathBuf, str::FromStr, time::Duration};
+use std::{error::Error, ops::RangeInclusive, path::PathBuf, str::FromStr, time::Duration};
 
 use http::Uri;
-use opentelemetry_otlp::ExporterBuildError;
 use opentelemetry_sdk::trace::Sampler;
 
 /// Most spans that may wait: some dozens of MiB.
@@ -66,7 +65,7 @@ pub enum Unusable {
     },
     /// The exporter refuses the rest.
     #[error("could not set up the exporter")]
-    Exporter(#[source] ExporterBuildError),
+    Exporter(#[source] Box<dyn Error + Send + Sync>),
 }
 
 impl Settings {
@@ -97,8 +96,7 @@ impl Settings {
         variables.check_protocol()?;
         let uri: Uri = endpoint.parse().map_err(|_| Unusable::Endpoint(name))?;
         let host = uri.host().ok_or(Unusable::Endpoint(name))?;
-        // What has no scheme is taken as one or the other, by OTEL_EXPORTER_OTLP_INSECURE.
-        let is_tls = uri.scheme_str() != Some("http");
+        let is_tls = (variables.is_tls(uri.scheme_str())).ok_or(Unusable::Endpoint(name))?;
         let port = (uri.port_u16()).unwrap_or(if is_tls { 443 } else { 80 });
         let mut settings = Self {
             collector: format!("{host}:{port}"),
@@ -146,6 +144,22 @@ impl<F: Fn(&str) -> Option<String>> Variables<F> {
         names
             .iter()
             .find_map(|name| Some((*name, self.text(name)?)))
+    }
+
+    /// Whether a URL with this scheme is one for TLS; `None` where it is of something else than HTTP.
+    fn is_tls(&self, scheme: Option<&str>) -> Option<bool> {
+        match scheme {
+            Some("http") => Some(false),
+            Some("https") => Some(true),
+            Some(_) => None,
+            None => {
+                let insecure = self.of_traces(&[
+                    "OTEL_EXPORTER_OTLP_TRACES_INSECURE",
+                    "OTEL_EXPORTER_OTLP_INSECURE",
+                ]);
+                Some(!insecure.is_some_and(|(_, value)| value.eq_ignore_ascii_case("true")))
+            }
+        }
     }
 
     fn check_protocol(&mut self) -> Result<(), Unusable> {
@@ -290,6 +304,30 @@ mod tests {
     }
 
     #[test]
+    fn without_a_scheme_the_insecure_variables_say_whether_it_is_tls() {
+        const ALL: &str = "OTEL_EXPORTER_OTLP_INSECURE";
+        const TRACES: &str = "OTEL_EXPORTER_OTLP_TRACES_INSECURE";
+        for (endpoint, set, expected) in [
+            ("collector", &[][..], "collector:443"),
+            ("collector", &[(ALL, "True")], "collector:80"),
+            ("collector", &[(TRACES, "true")], "collector:80"),
+            (
+                "collector",
+                &[(ALL, "true"), (TRACES, "false")],
+                "collector:443",
+            ),
+            ("https://collector", &[(ALL, "true")], "collector:443"),
+            ("http://collector", &[(ALL, "false")], "collector:80"),
+        ] {
+            let mut all = vec![("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)];
+            all.extend(set);
+            let settings = read(&all).unwrap().unwrap();
+            assert_eq!(settings.collector, expected, "{all:?}");
+            assert_eq!(settings.is_tls, expected.ends_with(":443"), "{all:?}");
+        }
+    }
+
+    #[test]
     fn what_cannot_be_followed_is_said() {
         let refused = |name, value| read(&[TO, (name, value)]).unwrap_err().to_string();
         let protocol = refused("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf");
@@ -299,7 +337,7 @@ mod tests {
         );
         let kind = refused("OTEL_TRACES_EXPORTER", "zipkin");
         assert!(kind.contains("zipkin"), "{kind}");
-        for bad in ["http://", "http://a b", "/x"] {
+        for bad in ["http://", "http://a b", "/x", "ftp://collector"] {
             let said = refused("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", bad);
             assert!(said.contains("TRACES_ENDPOINT is no URL"), "{bad}: {said}");
         }

@@ -71,8 +71,8 @@ impl Collector {
         Self::start_with(address, None)
     }
 
-    /// One that speaks TLS with the certificate and key in these files.
-    pub(crate) fn start_tls(certificate: &str, key: &str) -> Self {
+    /// One at `address` that speaks TLS with the certificate and key in these files.
+    pub(crate) fn start_tls(address: &str, certificate: &str, key: &str) -> Self {
         let chain = CertificateDer::pem_file_iter(certificate).unwrap();
         let chain = chain.collect::<Result<_, _>>().unwrap();
         let key = PrivateKeyDer::from_pem_file(key).unwrap();
@@ -83,7 +83,7 @@ impl Collector {
             .with_single_cert(chain, key)
             .unwrap();
         config.alpn_protocols = vec![b"h2".to_vec()];
-        Self::start_with("127.0.0.1:0", Some(TlsAcceptor::from(Arc::new(config))))
+        Self::start_with(address, Some(TlsAcceptor::from(Arc::new(config))))
     }
 
     fn start_with(address: &str, tls: Option<TlsAcceptor>) -> Self {

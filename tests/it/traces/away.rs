@@ -1,7 +1,8 @@
 //! A collector that is not there, or does not answer, is no trouble for those who are served.
 
 use std::{
-    net::TcpListener,
+    net::{TcpListener, TcpStream},
+    process::Command,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -9,8 +10,11 @@ use std::{
     thread::{self, JoinHandle},
 };
 
-use super::{Server, collector, folder, to};
-use crate::support::{answer, collector::Collector, eventually, free_address};
+use super::{ENDPOINT, Server, collector, folder, to};
+use crate::{
+    security::Authority,
+    support::{answer, collector::Collector, eventually, free_address},
+};
 
 const AWAY: &str = "could not export traces to ";
 
@@ -110,6 +114,72 @@ fn one_that_does_not_answer_holds_nothing_up_and_the_queue_has_an_end() {
         log.contains("ended before all traces were exported"),
         "{log}"
     );
+}
+
+/// Connections to `listener`, which stay open and are never answered, until `is_enough`.
+fn leave_unanswered(listener: &TcpListener, is_enough: impl Fn() -> bool) -> Vec<TcpStream> {
+    listener.set_nonblocking(true).unwrap();
+    let mut open = Vec::new();
+    eventually("an export has failed", || {
+        open.extend(listener.accept().map(|(stream, _)| stream));
+        is_enough().then_some(())
+    });
+    assert!(!open.is_empty());
+    open
+}
+
+/// A server for whose collector at `address` somebody else is at first, who says nothing and does not hang up either; then
+/// comes the one that `takes_over`.
+fn is_exported_to_after_silence(
+    address: &str,
+    change: impl FnOnce(&mut Command),
+    takes_over: impl FnOnce() -> Collector,
+) {
+    let home = folder();
+    let silent = TcpListener::bind(address).unwrap();
+    let server = Server::start_with(home.path(), |command| {
+        to(address)(command);
+        command.env("OTEL_EXPORTER_OTLP_TIMEOUT", "300");
+        change(command);
+    });
+    let told = |text: &str| server.logged().matches(text).count();
+    create(&server);
+    let _open = leave_unanswered(&silent, || told(AWAY) > 0);
+    drop(silent);
+    let collector = takes_over();
+    eventually("spans are exported", || {
+        create(&server);
+        collector.spans().pop()
+    });
+    let before = eventually("that is told", || {
+        let log = server.logged();
+        log.split_once("again; ")
+            .map(|(before, _)| before.to_owned())
+    });
+    // On a machine that stands still there may be more of them later.
+    assert_eq!(before.matches("WARN").count(), 1, "{before}");
+}
+
+#[test]
+fn one_that_falls_silent_is_connected_to_anew() {
+    let address = free_address();
+    is_exported_to_after_silence(&address, |_| {}, || Collector::start(&address));
+}
+
+#[test]
+fn one_that_never_begins_with_tls_is_connected_to_anew() {
+    let home = folder();
+    let authority = Authority::new(home.path(), "authority");
+    let pair = authority.server(home.path(), "localhost");
+    let address = free_address();
+    let (_, port) = address.rsplit_once(':').unwrap();
+    let secure = |command: &mut Command| {
+        command.env(ENDPOINT, format!("https://localhost:{port}"));
+        command.env("OTEL_EXPORTER_OTLP_CERTIFICATE", &authority.file);
+    };
+    is_exported_to_after_silence(&address, secure, || {
+        Collector::start_tls(&address, &pair.certificate, &pair.key)
+    });
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::{fs, io, net::TcpListener, path::Path, process::Command};
 
-use super::{ENDPOINT, Server, folder};
+use super::{ENDPOINT, Server, collector, folder, to};
 use crate::{
     security::Authority,
     support::{Ran, answer, collector::Collector, eventually, free_address, run, shippy},
@@ -93,7 +93,7 @@ fn a_collector_with_tls_is_trusted_by_its_authority() {
     let home = folder();
     let authority = Authority::new(home.path(), "authority");
     let pair = authority.server(home.path(), "localhost");
-    let collector = Collector::start_tls(&pair.certificate, &pair.key);
+    let collector = Collector::start_tls("127.0.0.1:0", &pair.certificate, &pair.key);
     let (_, port) = collector.address.rsplit_once(':').unwrap();
     let serve = |trusted: Option<&str>| {
         let home = folder();
@@ -112,6 +112,18 @@ fn a_collector_with_tls_is_trusted_by_its_authority() {
         (log.contains("could not export traces") && log.contains("UnknownIssuer")).then_some(())
     });
     let (_home, _server) = serve(Some(&authority.file));
+    collector.span(|span| span.name == "GET /v1/consignments");
+}
+
+#[test]
+fn one_without_a_scheme_is_spoken_to_in_clear_where_that_is_asked_for() {
+    let (home, collector) = (folder(), collector());
+    let server = Server::start_with(home.path(), |command| {
+        to(&collector.address)(command);
+        command.env(ENDPOINT, &collector.address);
+        command.env("OTEL_EXPORTER_OTLP_INSECURE", "true");
+    });
+    answer::get(server.address, "/v1/consignments", &[]).is(200);
     collector.span(|span| span.name == "GET /v1/consignments");
 }
 
