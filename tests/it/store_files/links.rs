@@ -9,7 +9,7 @@ use std::{
 
 use shippy::store::{OpenError, sqlite::SqliteStore};
 
-use super::{refused, serve, stops_well};
+use super::{contents, refused, serve, stops_well};
 use crate::{
     running::run_to_end,
     support::{Ran, Server, eventually, folder, run, shippy},
@@ -62,6 +62,24 @@ fn a_register_of_two_names_is_refused_by_either() {
     run_to_end(&mut backup).exits(1).says(&says);
     fs::remove_file(&other).unwrap();
     stops_well(Server::start(home.path()));
+}
+
+#[test]
+fn a_backup_of_a_register_of_two_names_is_refused_by_the_one_without_its_log() {
+    let home = folder();
+    let [one, other] = ["register.db", "other.db"].map(|name| home.path().join(name));
+    let server = Server::start(home.path());
+    run(&mut server.ask(home.path(), &["create", "consignment.json"])).exits(0);
+    server.kill();
+    fs::hard_link(&one, &other).unwrap();
+    let before = contents(home.path());
+    let mut backup = shippy(home.path());
+    let store = format!("sqlite:{}", other.display());
+    backup.args(["backup", "copy.db", "--store", &store]);
+    run_to_end(&mut backup)
+        .exits(1)
+        .says(&["2 names (hard links)"]);
+    assert!(contents(home.path()) == before);
 }
 
 #[test]
