@@ -16,13 +16,14 @@ const NETWORKS: [(u64, &str); 5] = [
 /// also ntfs-3g, virtiofs and WSL's drives.
 const UNCERTAIN: [(u64, &str); 2] = [(0x6573_5546, "FUSE"), (0x0102_1997, "9P")];
 
-/// Looks at the file system that `path` is on, or is to be; what there is to warn of.
+/// Looks at the file system of `folder`, which the register at `path` is in or below, or is to be; what there is to warn
+/// of.
 ///
 /// # Errors
 ///
 /// [`OpenError::NetworkFileSystem`]
-pub(super) fn check(path: &Path) -> Result<Option<String>, OpenError> {
-    let Some(Ok(found)) = path.parent().map(rustix::fs::statfs) else {
+pub(super) fn check(folder: &Path, path: &Path) -> Result<Option<String>, OpenError> {
+    let Ok(found) = rustix::fs::statfs(folder) else {
         // What cannot be asked is not refused: opening will tell.
         return Ok(None);
     };

@@ -56,7 +56,7 @@ pub(super) struct Opened {
 
 pub(super) fn open(path: &Path) -> Result<Opened, OpenError> {
     let path = resolve(path)?;
-    if let Some(warning) = file_system::check(&path)? {
+    if let Some(warning) = file_system::check(path.parent().unwrap_or(&path), &path)? {
         tracing::warn!("{warning}");
     }
     check_names(&path)?;

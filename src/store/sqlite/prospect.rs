@@ -53,7 +53,7 @@ fn room_for(path: &Path) -> Result<Option<String>, OpenError> {
     let mut above = above.skip_while(|folder| fs::symlink_metadata(folder).is_err());
     let nearest = above.next().unwrap_or(Path::new("/"));
     check_folder(&nearest.join("register"))?;
-    file_system::check(&nearest.join("register"))
+    file_system::check(nearest, path)
 }
 
 /// Whether files can be made beside `path`.
@@ -75,7 +75,7 @@ fn of_file(path: &Path) -> Result<Prospect, OpenError> {
     let path = path
         .canonicalize()
         .map_err(|error| folder_error(path, error))?;
-    let warning = file_system::check(&path)?;
+    let warning = file_system::check(path.parent().unwrap_or(&path), &path)?;
     check_names(&path)?;
     // Let go of at once: whoever starts at this moment is not to be kept out. By POSIX, closing a file releases every lock
     // that this process has on it, so that all of these come before SQLite's.
