@@ -4,11 +4,13 @@ use std::{
     ffi::{OsStr, OsString},
     fs::{self, File},
     io::{self, ErrorKind, Read as _},
-    os::unix::ffi::OsStrExt as _,
+    os::unix::{ffi::OsStrExt as _, fs::MetadataExt as _},
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
+use rustix::process::geteuid;
 use tempfile::TempPath;
 
 use super::BackupError;
@@ -25,6 +27,8 @@ const LOGS: [&str; 3] = ["-wal", "-journal", "-shm"];
 /// How the name ends of a copy that is not whole yet: what it is to be called, a dot, characters by chance and this.
 const PARTIAL: &str = ".partial";
 const CHANCE: usize = 6;
+/// How long nobody has written to a file that may be anybody's before it counts as left behind.
+const SETTLED: Duration = Duration::from_secs(5 * 60);
 /// Where a database says whose it is (<https://www.sqlite.org/fileformat2.html#the_database_header>).
 const APPLICATION_ID_AT: usize = 68;
 
@@ -185,9 +189,11 @@ impl Target {
     }
 }
 
-/// Whether the file at `path` is what a backup may have written by the time it was killed, or the power cut.
+/// Whether the file at `path` is what a backup of this user's may have written by the time it was killed, or the power
+/// cut. Where nothing tells whose it is, one of another program may be at work on it.
 fn is_of_backup(path: &Path) -> io::Result<bool> {
-    if !path.symlink_metadata()?.is_file() {
+    let found = path.symlink_metadata()?;
+    if !found.is_file() || found.uid() != geteuid().as_raw() {
         return Ok(false);
     }
     let mut start = Vec::new();
@@ -199,7 +205,9 @@ fn is_of_backup(path: &Path) -> io::Result<bool> {
         && start
             .get(mark)
             .is_some_and(|id| id == APPLICATION_ID.to_be_bytes()[4..].as_ref());
-    Ok(is_ours || start.iter().all(|byte| *byte == 0))
+    // A time that is yet to come is one of a clock that was set, and tells nothing.
+    let age = found.modified()?.elapsed().unwrap_or_default();
+    Ok(is_ours || age > SETTLED && start.iter().all(|byte| *byte == 0))
 }
 
 impl Drop for Target {
