@@ -49,7 +49,10 @@ fn a_register_of_two_names_is_refused_by_either() {
     let first = Server::start(home.path());
     run(&mut first.ask(home.path(), &["create", "consignment.json"])).exits(0);
     fs::hard_link(&one, &other).unwrap();
-    let says = ["2 names (hard links)", "remove the others"];
+    let says = [
+        "2 names (hard links)",
+        "keep the name that has a log beside it",
+    ];
     run_to_end(&mut serve(home.path(), &other))
         .exits(1)
         .says(&says);
@@ -80,6 +83,11 @@ fn a_backup_of_a_register_of_two_names_is_refused_by_the_one_without_its_log() {
         .exits(1)
         .says(&["2 names (hard links)"]);
     assert!(contents(home.path()) == before);
+    // As the refusal says: the log is beside this one.
+    fs::remove_file(&other).unwrap();
+    let server = Server::start(home.path());
+    let listed = run(&mut server.ask(home.path(), &["list", "-o", "ndjson"])).exits(0);
+    assert_eq!(listed.stdout.lines().count(), 1, "{listed:#?}");
 }
 
 #[test]
