@@ -39,6 +39,11 @@ const FROM_VERSION_1: &str = "ALTER TABLE consignment ADD COLUMN created_by TEXT
 pub(super) const LOCK: &str = ".lock";
 /// How each SQLite database begins (<https://www.sqlite.org/fileformat2.html#the_database_header>).
 pub(super) const SQLITE_MAGIC: &[u8; 16] = b"SQLite format 3\0";
+/// Where a database says, in its header, how it is written, and how often its tables were changed.
+const HEADER: u64 = 100;
+const WRITE_VERSION_AT: usize = 18;
+const WITH_LOG: u8 = 2;
+const SCHEMA_COOKIE_AT: usize = 40;
 
 /// What a folder is told that stands where a file should.
 pub(super) const IS_FOLDER: &str = "it is a folder; a / at its end keeps a register in it";
@@ -64,6 +69,7 @@ pub(super) fn open(path: &Path) -> Result<Opened, OpenError> {
     // lock that this process has on it, SQLite's included.
     let known_lock = lock(&path, File::options().write(true))?;
     check_magic(&path)?;
+    let missing_log = missing_log(&path);
     let mut connection = connect_to_write(&path)?;
     let lock = if let Some(lock) = known_lock {
         lock
@@ -75,6 +81,9 @@ pub(super) fn open(path: &Path) -> Result<Opened, OpenError> {
         connection = connect_to_write(&path)?;
         lock
     };
+    if let Some(warning) = missing_log {
+        tracing::warn!("{warning}");
+    }
     let prepared = prepare(&mut connection);
     let (register, last_sequence) = prepared.map_err(|error| open_error(&path, error))?;
     sync_names(&path).map_err(|error| folder_error(&path, error))?;
@@ -181,6 +190,23 @@ pub(super) fn check_magic(path: &Path) -> Result<(), OpenError> {
     } else {
         Err(not_a_register(path, "it is no SQLite database"))
     }
+}
+
+/// What there is to warn of where the file at `path` is a database that nothing was written to, as a young register's is
+/// whose consignments are all in its log, and that log is not beside it.
+pub(super) fn missing_log(path: &Path) -> Option<String> {
+    let mut header = Vec::new();
+    let file = File::open(path).ok()?;
+    file.take(HEADER).read_to_end(&mut header).ok()?;
+    let keeps_log = header.get(WRITE_VERSION_AT) == Some(&WITH_LOG);
+    let changes = header.get(SCHEMA_COOKIE_AT..SCHEMA_COOKIE_AT + 4)?;
+    (keeps_log && changes == [0; 4] && !beside(path, "-wal").exists()).then(|| {
+        format!(
+            "the database {path} is empty and its log {path}-wal is missing, so a new register is made in it; if it had \
+             one, stop this server and put that log back",
+            path = path.display()
+        )
+    })
 }
 
 /// Takes the lock of `path`, opening its file as `options` say; `None` when it is not there. Whoever holds it may remove

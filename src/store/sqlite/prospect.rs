@@ -13,7 +13,7 @@ use super::{
     file_system,
     open::{
         IS_FOLDER, SCHEMA_VERSION, check_identity, check_magic, check_names, folder_error, lock,
-        not_a_register, open_error,
+        missing_log, not_a_register, open_error,
     },
 };
 use crate::store::{OpenError, Prospect};
@@ -26,16 +26,16 @@ pub(super) fn of(path: &Path) -> Result<Prospect, OpenError> {
         Err(error) if error.kind() == ErrorKind::NotFound => match path.read_link() {
             // The file that a link leads to need not be there yet.
             Ok(target) => of(&path.with_file_name("").join(target)),
-            Err(_) => room_for(path).map(of_new),
+            Err(_) => Ok(of_new(room_for(path)?.into_iter().collect())),
         },
         Err(error) => Err(folder_error(path, error)),
     }
 }
 
 /// A register that is to be made, with what there is to warn of.
-fn of_new(warning: Option<String>) -> Prospect {
+fn of_new(warnings: Vec<String>) -> Prospect {
     Prospect {
-        warnings: warning.into_iter().collect(),
+        warnings,
         ..Prospect::default()
     }
 }
@@ -88,10 +88,12 @@ fn of_file(path: &Path) -> Result<Prospect, OpenError> {
     })?);
     check_folder(&path)?;
     let failed = |error| open_error(&path, error);
+    let missing_log = missing_log(&path);
     let connection = connect_to_read(&path).map_err(failed)?;
     let version = check_identity(&connection, &path)?;
+    let warnings = warning.into_iter().chain(missing_log).collect();
     if version == 0 {
-        return Ok(of_new(warning));
+        return Ok(of_new(warnings));
     }
     let read = || {
         let last = "SELECT coalesce(max(sequence), 0) FROM consignment";
@@ -101,6 +103,6 @@ fn of_file(path: &Path) -> Result<Prospect, OpenError> {
     Ok(Prospect {
         register: Some(read().map_err(failed)?),
         migration: (version < SCHEMA_VERSION).then_some((version, SCHEMA_VERSION)),
-        warnings: warning.into_iter().collect(),
+        warnings,
     })
 }
