@@ -1,7 +1,7 @@
 //! Opens a register's file, or makes one, and refuses what is not one.
 
 use std::{
-    fs::{self, File, OpenOptions, TryLockError},
+    fs::{self, File},
     io::{ErrorKind, Read as _},
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
@@ -14,6 +14,7 @@ use super::{
     checkpoint,
     connect::{beside, connect, keep_log, make_durable, make_private, private},
     file_system, is_full,
+    lock::{Lock, lock, lock_file, lock_served},
 };
 use crate::{consignment, store::OpenError};
 
@@ -35,8 +36,6 @@ const SCHEMA: &str = "
 /// Makes the tables of version 1 those of version 2. Behind the others, a column that may be missing leaves the rows as
 /// they are.
 const FROM_VERSION_1: &str = "ALTER TABLE consignment ADD COLUMN created_by TEXT";
-/// How the name of a register's lock ends.
-pub(super) const LOCK: &str = ".lock";
 /// How each SQLite database begins (<https://www.sqlite.org/fileformat2.html#the_database_header>).
 pub(super) const SQLITE_MAGIC: &[u8; 16] = b"SQLite format 3\0";
 /// Where a database says, in its header, how it is written, and how often its tables were changed.
@@ -51,8 +50,7 @@ pub(super) const IS_FOLDER: &str = "it is a folder; a / at its end keeps a regis
 /// A register that is ours to write.
 pub(super) struct Opened {
     pub(super) connection: Connection,
-    /// Holds the lock until it is dropped.
-    pub(super) lock: File,
+    pub(super) lock: Lock,
     /// Absolute, links resolved.
     pub(super) path: PathBuf,
     pub(super) register: String,
@@ -68,6 +66,7 @@ pub(super) fn open(path: &Path) -> Result<Opened, OpenError> {
     // Where it is served there is a lock already, and it is not looked into: by POSIX, closing a file releases every
     // lock that this process has on it, SQLite's included.
     let known_lock = lock(&path, File::options().write(true))?;
+    let mut file = lock_served(&path)?;
     check_magic(&path)?;
     let missing_log = missing_log(&path);
     let mut connection = connect_to_write(&path)?;
@@ -81,6 +80,9 @@ pub(super) fn open(path: &Path) -> Result<Opened, OpenError> {
         connection = connect_to_write(&path)?;
         lock
     };
+    if file.is_none() {
+        file = lock_file(&path)?;
+    }
     if let Some(warning) = missing_log {
         tracing::warn!("{warning}");
     }
@@ -89,7 +91,7 @@ pub(super) fn open(path: &Path) -> Result<Opened, OpenError> {
     sync_names(&path).map_err(|error| folder_error(&path, error))?;
     Ok(Opened {
         connection,
-        lock,
+        lock: Lock { file, named: lock },
         path,
         register,
         last_sequence,
@@ -207,34 +209,6 @@ pub(super) fn missing_log(path: &Path) -> Option<String> {
             path = path.display()
         )
     })
-}
-
-/// Takes the lock of `path`, opening its file as `options` say; `None` when it is not there. Whoever holds it may remove
-/// its file.
-pub(super) fn lock(path: &Path, options: &OpenOptions) -> Result<Option<File>, OpenError> {
-    let name = beside(path, LOCK);
-    let failed = |error| folder_error(path, error);
-    loop {
-        let file = match options.open(&name) {
-            Ok(file) => file,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(failed(error)),
-        };
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(OpenError::InUse(path.to_owned())),
-            Err(TryLockError::Error(error)) => return Err(failed(error)),
-        }
-        // The lock of a file that was removed meanwhile keeps nobody away.
-        let held = file.metadata().map_err(failed)?;
-        match fs::metadata(&name) {
-            Ok(named) if (named.dev(), named.ino()) == (held.dev(), held.ino()) => {
-                return Ok(Some(file));
-            }
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(failed(error)),
-            _ => {}
-        }
-    }
 }
 
 /// The version of the schema, 0 in an empty file; an error where it is none of ours.

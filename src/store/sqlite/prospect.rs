@@ -11,8 +11,9 @@ use rustix::fs::{Access, AtFlags, CWD, accessat};
 use super::{
     connect::connect_to_read,
     file_system,
+    lock::{lock, lock_served},
     open::{
-        IS_FOLDER, SCHEMA_VERSION, check_identity, check_magic, check_names, folder_error, lock,
+        IS_FOLDER, SCHEMA_VERSION, check_identity, check_magic, check_names, folder_error,
         missing_log, not_a_register, open_error,
     },
 };
@@ -80,6 +81,7 @@ fn of_file(path: &Path) -> Result<Prospect, OpenError> {
     // Let go of at once: whoever starts at this moment is not to be kept out. By POSIX, closing a file releases every lock
     // that this process has on it, so that all of these come before SQLite's.
     drop(lock(&path, File::options().write(true))?);
+    drop(lock_served(&path)?);
     check_magic(&path)?;
     let writable = File::options().write(true).open(&path);
     drop(writable.map_err(|error| OpenError::NotWritable {

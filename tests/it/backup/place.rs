@@ -187,8 +187,7 @@ fn what_others_keep_beside_a_backup_stays() {
 fn what_another_user_has_left_of_a_backup_stays() {
     let home = folder();
     fill(home.path(), 1_000);
-    let [target, theirs] =
-        ["copy.db", "copy.db.aB3xY9.partial"].map(|name| home.path().join(name));
+    let [target, theirs] = ["copy.db", "copy.db.aB3xY9.partial"].map(|name| home.path().join(name));
     fs::copy(home.path().join("register.db"), &theirs).unwrap();
     chown(&theirs, Some(65_534), None).unwrap();
     run(&mut backup(home.path(), &target, &[])).exits(0);

@@ -18,7 +18,8 @@ use crate::store::{
     OpenError,
     sqlite::{
         connect::{beside, private},
-        open::{APPLICATION_ID, LOCK, SQLITE_MAGIC, lock},
+        lock::{LOCK, lock, lock_file},
+        open::{APPLICATION_ID, SQLITE_MAGIC},
     },
 };
 
@@ -41,6 +42,8 @@ pub struct Target {
     force: bool,
     /// Nobody serves what is there, or writes it, as long as this is held.
     lock: Option<File>,
+    /// The same of the file that is there, by whatever name it is served.
+    file: Option<File>,
     /// Whether the lock's file goes with this: nobody has served what is there.
     is_lock_ours: bool,
 }
@@ -68,6 +71,7 @@ impl Target {
             folder,
             force,
             lock: None,
+            file: None,
             is_lock_ours: false,
         };
         // Nothing is left beside what cannot be replaced.
@@ -102,11 +106,15 @@ impl Target {
             Ok(None) => lock(&self.path, private().create(true)),
             known => known,
         };
-        self.lock = taken.map_err(|error| match error {
+        let refused = |error| match error {
             OpenError::InUse(_) => self.bad("it is served, or another backup is written there"),
             OpenError::Folder { cause, .. } => self.folder_error(cause),
             error => error.into(),
-        })?;
+        };
+        let taken = taken.map_err(refused)?;
+        let file = lock_file(&self.path).map_err(refused);
+        self.lock = taken;
+        self.file = file?;
         Ok(())
     }
 
