@@ -60,8 +60,8 @@ pub(super) fn lock(path: &Path, options: &OpenOptions) -> Result<Option<File>, O
     }
 }
 
-/// Takes the lock of the file at `path`, where somebody may have made a register in it: who does so now has the lock of its
-/// name.
+/// As [`lock_file`], but not of an empty file: nobody serves it, and whoever makes a register in it at this moment, with the
+/// lock of its name, is not to be kept from the file's.
 pub(super) fn lock_served(path: &Path) -> Result<Option<File>, OpenError> {
     match path.metadata() {
         Ok(found) if found.len() > 0 => lock_file(path),

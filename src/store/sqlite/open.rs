@@ -80,6 +80,7 @@ pub(super) fn open(path: &Path) -> Result<Opened, OpenError> {
         connection = connect_to_write(&path)?;
         lock
     };
+    // An empty file's is taken only by whoever has the lock of its name, so that of several one goes on.
     if file.is_none() {
         file = lock_file(&path)?;
     }
