@@ -277,7 +277,7 @@ pub enum OpenError {
     Missing(PathBuf),
     /// It has hard links.
     #[error(
-        "could not open the register {path}: its file has {names} names (hard links), and SQLite keeps a log for each; remove the others, or serve a copy"
+        "could not open the register {path}: its file has {names} names (hard links), and what was stored may be only in the log of one of them (NAME-wal); stop whoever serves it, keep the name that has a log beside it, or else the one that was served last, and remove the others"
     )]
     SeveralNames {
         /// One of them.

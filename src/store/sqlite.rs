@@ -25,6 +25,7 @@ mod connect;
 pub mod existing;
 mod file_system;
 mod index;
+mod lock;
 mod open;
 mod prospect;
 mod readers;
@@ -45,7 +46,7 @@ pub struct SqliteStore {
 
 impl SqliteStore {
     /// Opens the register at `path`, or makes a new one there, its folder included. While it is open no other
-    /// process can open it, which a lock on `path` + `.lock` sees to.
+    /// process can open it, which locks on `path` + `.lock` and on the file itself see to.
     ///
     /// # Errors
     ///

@@ -155,7 +155,7 @@ fn a_register_on_what_may_be_a_network_is_served_with_a_warning() {
     );
     let serve = || serve_after(&mount, home.path(), &disk.join("register.db"));
     let warning = [
-        "is on FUSE, which may lead to another machine",
+        &format!("the register {at}/register.db is on FUSE, which may lead to another machine"),
         "--store sqlite:PATH",
     ];
     for made in ["a new register would be made", "register "] {

@@ -235,6 +235,34 @@ fn an_empty_file_becomes_a_register() {
 }
 
 #[test]
+fn a_young_register_that_comes_without_its_log_is_missed() {
+    let home = folder();
+    let server = Server::start(home.path());
+    let first = server.register.clone();
+    run(&mut server.ask(home.path(), &["create", "consignment.json"])).exits(0);
+    server.kill();
+    let [path, log] = ["register.db", "register.db-wal"].map(|name| home.path().join(name));
+    let away = home.path().join("away-wal");
+    fs::rename(&log, &away).unwrap();
+    let warning = "register.db-wal is missing, so a new register is made";
+    let ran = run_to_end(serve(home.path(), &path).arg("--check")).exits(0);
+    assert!(ran.stdout.contains(warning), "{ran:#?}");
+    let server = Server::start(home.path());
+    assert!(server.logged().contains(warning), "{}", server.logged());
+    assert_ne!(server.register, first);
+    for _ in 0..9 {
+        run(&mut server.ask(home.path(), &["create", "consignment.json"])).exits(0);
+    }
+    stops_well(server);
+    fs::rename(&away, &log).unwrap();
+    let server = Server::start(home.path());
+    assert_eq!(server.register, first);
+    let listed = run(&mut server.ask(home.path(), &["list", "-o", "ndjson"])).exits(0);
+    assert_eq!(listed.stdout.lines().count(), 1, "{listed:#?}");
+    run(shippy(home.path()).arg("verify").arg(&path)).exits(0);
+}
+
+#[test]
 fn missing_folders_are_made() {
     let home = folder();
     let path = home.path().join("some/where/register.db");

@@ -123,10 +123,9 @@ impl Backup {
     ///
     /// [`OpenError`].
     pub fn open(path: &Path) -> Result<Self, OpenError> {
-        let existing = Existing::open(path)?;
-        // What its server has stored may be in the log of another name.
-        check_names(&existing.path)?;
-        Ok(Self(existing))
+        // Before SQLite makes a log for a name that has none: what is stored may be in that of another.
+        check_names(path)?;
+        Ok(Self(Existing::open(path)?))
     }
 
     /// How many consignments are to be copied.

@@ -1,6 +1,8 @@
 //! What the file system is that a register is to be on.
 
-use std::path::Path;
+use std::{fs::File, path::Path};
+
+use rustix::fs::StatFs;
 
 use crate::store::OpenError;
 
@@ -15,21 +17,43 @@ const NETWORKS: [(u64, &str); 5] = [
 /// What may be a disk of this machine's, or of the host of a virtual one, as well as a network's: sshfs, but
 /// also ntfs-3g, virtiofs and WSL's drives.
 const UNCERTAIN: [(u64, &str); 2] = [(0x6573_5546, "FUSE"), (0x0102_1997, "9P")];
+/// Where the locks of flock(2) and those of fcntl(2), which are SQLite's, know nothing of each other. Elsewhere the one may
+/// be carried by the other.
+const PARTED: [u64; 8] = [
+    0xef53,      // ext2, ext3, ext4
+    0x5846_5342, // XFS
+    0x9123_683e, // btrfs
+    0x0102_1994, // tmpfs
+    0x794c_7630, // overlayfs
+    0x2fc1_2fc1, // ZFS
+    0xf2f5_2010, // F2FS
+    0xca45_1a4e, // bcachefs
+];
 
-/// Looks at the file system that `path` is on, or is to be; what there is to warn of.
+/// Whether a lock of the whole of `file` is certain not to be in the way of SQLite's.
+pub(super) fn parts_locks(file: &File) -> bool {
+    cfg!(target_os = "linux")
+        && rustix::fs::fstatfs(file).is_ok_and(|found| PARTED.contains(&kind(&found)))
+}
+
+/// Looks at the file system of `folder`, which the register at `path` is in or below, or is to be; what there is to warn
+/// of.
 ///
 /// # Errors
 ///
 /// [`OpenError::NetworkFileSystem`]
-pub(super) fn check(path: &Path) -> Result<Option<String>, OpenError> {
-    let Some(Ok(found)) = path.parent().map(rustix::fs::statfs) else {
+pub(super) fn check(folder: &Path, path: &Path) -> Result<Option<String>, OpenError> {
+    let Ok(found) = rustix::fs::statfs(folder) else {
         // What cannot be asked is not refused: opening will tell.
         return Ok(None);
     };
-    // The field's type differs between platforms, and its upper half may be sign extension.
-    #[allow(clippy::cast_sign_loss, clippy::unnecessary_cast, reason = "see above")]
-    let kind = found.f_type as u64 & 0xffff_ffff;
-    judge(path, kind)
+    judge(path, kind(&found))
+}
+
+/// The kind of a file system. The field's type differs between platforms, and its upper half may be sign extension.
+#[allow(clippy::cast_sign_loss, clippy::unnecessary_cast, reason = "see above")]
+fn kind(found: &StatFs) -> u64 {
+    found.f_type as u64 & 0xffff_ffff
 }
 
 fn judge(path: &Path, kind: u64) -> Result<Option<String>, OpenError> {
@@ -70,15 +94,7 @@ mod tests {
                 "{warned}"
             );
         }
-        // ext4, XFS, btrfs, tmpfs, overlayfs, ZFS
-        for kind in [
-            0xef53,
-            0x5846_5342,
-            0x9123_683e,
-            0x0102_1994,
-            0x794c_7630,
-            0x2fc1_2fc1,
-        ] {
+        for kind in PARTED {
             assert_eq!(judge(path, kind).unwrap(), None, "{kind:x}");
         }
     }

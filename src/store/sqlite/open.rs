@@ -1,7 +1,7 @@
 //! Opens a register's file, or makes one, and refuses what is not one.
 
 use std::{
-    fs::{self, File, OpenOptions, TryLockError},
+    fs::{self, File},
     io::{ErrorKind, Read as _},
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
@@ -14,6 +14,7 @@ use super::{
     checkpoint,
     connect::{beside, connect, keep_log, make_durable, make_private, private},
     file_system, is_full,
+    lock::{Lock, lock, lock_file, lock_served},
 };
 use crate::{consignment, store::OpenError};
 
@@ -35,10 +36,13 @@ const SCHEMA: &str = "
 /// Makes the tables of version 1 those of version 2. Behind the others, a column that may be missing leaves the rows as
 /// they are.
 const FROM_VERSION_1: &str = "ALTER TABLE consignment ADD COLUMN created_by TEXT";
-/// How the name of a register's lock ends.
-pub(super) const LOCK: &str = ".lock";
 /// How each SQLite database begins (<https://www.sqlite.org/fileformat2.html#the_database_header>).
 pub(super) const SQLITE_MAGIC: &[u8; 16] = b"SQLite format 3\0";
+/// Where a database says, in its header, how it is written, and how often its tables were changed.
+const HEADER: u64 = 100;
+const WRITE_VERSION_AT: usize = 18;
+const WITH_LOG: u8 = 2;
+const SCHEMA_COOKIE_AT: usize = 40;
 
 /// What a folder is told that stands where a file should.
 pub(super) const IS_FOLDER: &str = "it is a folder; a / at its end keeps a register in it";
@@ -46,8 +50,7 @@ pub(super) const IS_FOLDER: &str = "it is a folder; a / at its end keeps a regis
 /// A register that is ours to write.
 pub(super) struct Opened {
     pub(super) connection: Connection,
-    /// Holds the lock until it is dropped.
-    pub(super) lock: File,
+    pub(super) lock: Lock,
     /// Absolute, links resolved.
     pub(super) path: PathBuf,
     pub(super) register: String,
@@ -56,14 +59,16 @@ pub(super) struct Opened {
 
 pub(super) fn open(path: &Path) -> Result<Opened, OpenError> {
     let path = resolve(path)?;
-    if let Some(warning) = file_system::check(&path)? {
+    if let Some(warning) = file_system::check(path.parent().unwrap_or(&path), &path)? {
         tracing::warn!("{warning}");
     }
     check_names(&path)?;
     // Where it is served there is a lock already, and it is not looked into: by POSIX, closing a file releases every
     // lock that this process has on it, SQLite's included.
     let known_lock = lock(&path, File::options().write(true))?;
+    let mut file = lock_served(&path)?;
     check_magic(&path)?;
+    let missing_log = missing_log(&path);
     let mut connection = connect_to_write(&path)?;
     let lock = if let Some(lock) = known_lock {
         lock
@@ -75,12 +80,19 @@ pub(super) fn open(path: &Path) -> Result<Opened, OpenError> {
         connection = connect_to_write(&path)?;
         lock
     };
+    // An empty file's is taken only by whoever has the lock of its name, so that of several one goes on.
+    if file.is_none() {
+        file = lock_file(&path)?;
+    }
+    if let Some(warning) = missing_log {
+        tracing::warn!("{warning}");
+    }
     let prepared = prepare(&mut connection);
     let (register, last_sequence) = prepared.map_err(|error| open_error(&path, error))?;
     sync_names(&path).map_err(|error| folder_error(&path, error))?;
     Ok(Opened {
         connection,
-        lock,
+        lock: Lock { file, named: lock },
         path,
         register,
         last_sequence,
@@ -183,32 +195,21 @@ pub(super) fn check_magic(path: &Path) -> Result<(), OpenError> {
     }
 }
 
-/// Takes the lock of `path`, opening its file as `options` say; `None` when it is not there. Whoever holds it may remove
-/// its file.
-pub(super) fn lock(path: &Path, options: &OpenOptions) -> Result<Option<File>, OpenError> {
-    let name = beside(path, LOCK);
-    let failed = |error| folder_error(path, error);
-    loop {
-        let file = match options.open(&name) {
-            Ok(file) => file,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(failed(error)),
-        };
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(OpenError::InUse(path.to_owned())),
-            Err(TryLockError::Error(error)) => return Err(failed(error)),
-        }
-        // The lock of a file that was removed meanwhile keeps nobody away.
-        let held = file.metadata().map_err(failed)?;
-        match fs::metadata(&name) {
-            Ok(named) if (named.dev(), named.ino()) == (held.dev(), held.ino()) => {
-                return Ok(Some(file));
-            }
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(failed(error)),
-            _ => {}
-        }
-    }
+/// What there is to warn of where the file at `path` is a database that nothing was written to, as a young register's is
+/// whose consignments are all in its log, and that log is not beside it.
+pub(super) fn missing_log(path: &Path) -> Option<String> {
+    let mut header = Vec::new();
+    let file = File::open(path).ok()?;
+    file.take(HEADER).read_to_end(&mut header).ok()?;
+    let keeps_log = header.get(WRITE_VERSION_AT) == Some(&WITH_LOG);
+    let changes = header.get(SCHEMA_COOKIE_AT..SCHEMA_COOKIE_AT + 4)?;
+    (keeps_log && changes == [0; 4] && !beside(path, "-wal").exists()).then(|| {
+        format!(
+            "the database {path} is empty and its log {path}-wal is missing, so a new register is made in it; if it had \
+             one, stop this server and put that log back",
+            path = path.display()
+        )
+    })
 }
 
 /// The version of the schema, 0 in an empty file; an error where it is none of ours.

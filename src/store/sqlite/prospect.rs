@@ -11,9 +11,10 @@ use rustix::fs::{Access, AtFlags, CWD, accessat};
 use super::{
     connect::connect_to_read,
     file_system,
+    lock::{lock, lock_served},
     open::{
-        IS_FOLDER, SCHEMA_VERSION, check_identity, check_magic, check_names, folder_error, lock,
-        not_a_register, open_error,
+        IS_FOLDER, SCHEMA_VERSION, check_identity, check_magic, check_names, folder_error,
+        missing_log, not_a_register, open_error,
     },
 };
 use crate::store::{OpenError, Prospect};
@@ -26,16 +27,16 @@ pub(super) fn of(path: &Path) -> Result<Prospect, OpenError> {
         Err(error) if error.kind() == ErrorKind::NotFound => match path.read_link() {
             // The file that a link leads to need not be there yet.
             Ok(target) => of(&path.with_file_name("").join(target)),
-            Err(_) => room_for(path).map(of_new),
+            Err(_) => Ok(of_new(room_for(path)?.into_iter().collect())),
         },
         Err(error) => Err(folder_error(path, error)),
     }
 }
 
 /// A register that is to be made, with what there is to warn of.
-fn of_new(warning: Option<String>) -> Prospect {
+fn of_new(warnings: Vec<String>) -> Prospect {
     Prospect {
-        warnings: warning.into_iter().collect(),
+        warnings,
         ..Prospect::default()
     }
 }
@@ -53,7 +54,7 @@ fn room_for(path: &Path) -> Result<Option<String>, OpenError> {
     let mut above = above.skip_while(|folder| fs::symlink_metadata(folder).is_err());
     let nearest = above.next().unwrap_or(Path::new("/"));
     check_folder(&nearest.join("register"))?;
-    file_system::check(&nearest.join("register"))
+    file_system::check(nearest, path)
 }
 
 /// Whether files can be made beside `path`.
@@ -75,11 +76,12 @@ fn of_file(path: &Path) -> Result<Prospect, OpenError> {
     let path = path
         .canonicalize()
         .map_err(|error| folder_error(path, error))?;
-    let warning = file_system::check(&path)?;
+    let warning = file_system::check(path.parent().unwrap_or(&path), &path)?;
     check_names(&path)?;
     // Let go of at once: whoever starts at this moment is not to be kept out. By POSIX, closing a file releases every lock
     // that this process has on it, so that all of these come before SQLite's.
     drop(lock(&path, File::options().write(true))?);
+    drop(lock_served(&path)?);
     check_magic(&path)?;
     let writable = File::options().write(true).open(&path);
     drop(writable.map_err(|error| OpenError::NotWritable {
@@ -88,10 +90,12 @@ fn of_file(path: &Path) -> Result<Prospect, OpenError> {
     })?);
     check_folder(&path)?;
     let failed = |error| open_error(&path, error);
+    let missing_log = missing_log(&path);
     let connection = connect_to_read(&path).map_err(failed)?;
     let version = check_identity(&connection, &path)?;
+    let warnings = warning.into_iter().chain(missing_log).collect();
     if version == 0 {
-        return Ok(of_new(warning));
+        return Ok(of_new(warnings));
     }
     let read = || {
         let last = "SELECT coalesce(max(sequence), 0) FROM consignment";
@@ -101,6 +105,6 @@ fn of_file(path: &Path) -> Result<Prospect, OpenError> {
     Ok(Prospect {
         register: Some(read().map_err(failed)?),
         migration: (version < SCHEMA_VERSION).then_some((version, SCHEMA_VERSION)),
-        warnings: warning.into_iter().collect(),
+        warnings,
     })
 }

@@ -1,7 +1,6 @@
 //! The one thread that writes: it commits for everybody who waits at once, and answers each after the commit.
 
 use std::{
-    fs::File,
     sync::Arc,
     thread,
     time::{Duration, Instant, SystemTime},
@@ -13,7 +12,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::{
     checkpoint::{self, Checkpointer},
     index::corrupt,
-    is_sync_failure, record, store_error,
+    is_sync_failure,
+    lock::Lock,
+    record, store_error,
 };
 use crate::store::{
     Cause, Condition, NewConsignment, Outcome, Receipt, StoreError, log,
@@ -43,7 +44,7 @@ struct Writer {
 /// Starts the writer's thread. It ends after [`Task::Close`], or when nobody can send tasks any more.
 pub(super) fn start(
     connection: Connection,
-    lock: File,
+    lock: Lock,
     checkpointer: Checkpointer,
     newest: watch::Sender<u64>,
     condition: watch::Sender<Condition>,
@@ -59,10 +60,7 @@ pub(super) fn start(
     };
     let run = move || {
         let closers = writer.run(tasks);
-        // Only now may another process open the file, and only then is it closed for those who wait for that. A process
-        // that was begun at this moment has the lock's file open until it runs its own program: closing alone would
-        // leave the lock with it.
-        let _ = lock.unlock();
+        // Only now may another process open the file, and only then is it closed for those who wait for that.
         drop(lock);
         for closer in closers {
             let _ = closer.send(());

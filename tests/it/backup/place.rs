@@ -1,6 +1,13 @@
 //! What is at the place of a backup before, beside and after it.
 
-use std::{collections::BTreeSet, fs, path::Path, process::Command};
+use std::{
+    collections::BTreeSet,
+    fs::{self, File},
+    os::unix::fs::chown,
+    path::Path,
+    process::Command,
+    time::{Duration, SystemTime},
+};
 
 use rusqlite::Connection;
 use rustix::process::Signal;
@@ -127,7 +134,11 @@ fn what_a_killed_backup_leaves_goes_with_the_next_to_the_same_name() {
         assert!(left().contains("copy.db.lock"), "{:?}", left());
         // As far as it may have come by then.
         for (name, start) in [("aB3xY9", &b""[..]), ("000000", &[0; 4096])] {
-            fs::write(home.path().join(format!("copy.db.{name}.partial")), start).unwrap();
+            let path = home.path().join(format!("copy.db.{name}.partial"));
+            fs::write(&path, start).unwrap();
+            let file = File::options().write(true).open(path).unwrap();
+            let before = SystemTime::now() - Duration::from_secs(600);
+            file.set_modified(before).unwrap();
         }
         fs::copy(
             home.path().join("register.db"),
@@ -152,6 +163,9 @@ fn what_others_keep_beside_a_backup_stays() {
     let kept = [
         ("copy.db.aB3xY9.partial", &b""[..]),
         ("copy.diary1.partial", b"dear diary"),
+        // Just made: by whom, nothing tells yet.
+        ("copy.young1.partial", b""),
+        ("copy.young2.partial", &[0; 4096]),
         ("copy.aB3xY9.partial.db", b""),
         ("copy.long-ago.partial", b""),
     ];
@@ -166,4 +180,19 @@ fn what_others_keep_beside_a_backup_stays() {
     assert_eq!(copies(home.path()), expected);
     held.running.send(Signal::CONT);
     held.running.end().exits(0);
+}
+
+#[test]
+#[ignore = "needs root"]
+fn what_another_user_has_left_of_a_backup_stays() {
+    let home = folder();
+    fill(home.path(), 1_000);
+    let [target, theirs] = ["copy.db", "copy.db.aB3xY9.partial"].map(|name| home.path().join(name));
+    fs::copy(home.path().join("register.db"), &theirs).unwrap();
+    chown(&theirs, Some(65_534), None).unwrap();
+    run(&mut backup(home.path(), &target, &[])).exits(0);
+    assert!(theirs.exists());
+    chown(&theirs, Some(0), None).unwrap();
+    run(&mut backup(home.path(), &target, &["--force"])).exits(0);
+    assert!(!theirs.exists());
 }

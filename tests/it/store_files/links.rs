@@ -9,7 +9,7 @@ use std::{
 
 use shippy::store::{OpenError, sqlite::SqliteStore};
 
-use super::{refused, serve, stops_well};
+use super::{contents, foreseen, make_register, refused, serve, stops_well};
 use crate::{
     running::run_to_end,
     support::{Ran, Server, eventually, folder, run, shippy},
@@ -49,7 +49,10 @@ fn a_register_of_two_names_is_refused_by_either() {
     let first = Server::start(home.path());
     run(&mut first.ask(home.path(), &["create", "consignment.json"])).exits(0);
     fs::hard_link(&one, &other).unwrap();
-    let says = ["2 names (hard links)", "remove the others"];
+    let says = [
+        "2 names (hard links)",
+        "keep the name that has a log beside it",
+    ];
     run_to_end(&mut serve(home.path(), &other))
         .exits(1)
         .says(&says);
@@ -62,6 +65,65 @@ fn a_register_of_two_names_is_refused_by_either() {
     run_to_end(&mut backup).exits(1).says(&says);
     fs::remove_file(&other).unwrap();
     stops_well(Server::start(home.path()));
+}
+
+#[test]
+fn a_register_that_has_another_name_by_now_is_not_served_or_replaced_by_it() {
+    let home = folder();
+    let [path, moved] = ["register.db", "moved.db"].map(|name| home.path().join(name));
+    let first = Server::start(home.path());
+    run(&mut first.ask(home.path(), &["create", "consignment.json"])).exits(0);
+    fs::rename(&path, &moved).unwrap();
+    // Beside it the server goes on with its own files.
+    let moved_files = || {
+        let mut files = contents(home.path());
+        files.retain(|path, _| path.to_string_lossy().contains("moved"));
+        files
+    };
+    let before = moved_files();
+    let says = ["moved.db: another shippy serves it"];
+    run_to_end(&mut serve(home.path(), &moved))
+        .exits(1)
+        .says(&says);
+    foreseen(&mut serve(home.path(), &moved), &says);
+    let other_home = folder();
+    let other = other_home.path().join("register.db");
+    make_register(&other);
+    let mut backup = shippy(home.path());
+    let store = format!("sqlite:{}", other.display());
+    backup.arg("backup").arg(&moved);
+    backup.args(["--force", "--store", &store]);
+    run_to_end(&mut backup).exits(2).says(&["it is served"]);
+    assert!(moved_files() == before, "{:?}", moved_files().keys());
+    fs::rename(&moved, &path).unwrap();
+    run(&mut first.ask(home.path(), &["create", "consignment.json"])).exits(0);
+    stops_well(first);
+    fs::rename(&path, &moved).unwrap();
+    run(&mut backup).exits(0);
+}
+
+#[test]
+fn a_backup_of_a_register_of_two_names_is_refused_by_the_one_without_its_log() {
+    let home = folder();
+    let [one, other] = ["register.db", "other.db"].map(|name| home.path().join(name));
+    let server = Server::start(home.path());
+    run(&mut server.ask(home.path(), &["create", "consignment.json"])).exits(0);
+    server.kill();
+    fs::hard_link(&one, &other).unwrap();
+    let before = contents(home.path());
+    let mut backup = shippy(home.path());
+    let store = format!("sqlite:{}", other.display());
+    backup.arg("backup").arg(home.path().join("copy.db"));
+    backup.args(["--store", &store]);
+    run_to_end(&mut backup)
+        .exits(1)
+        .says(&["2 names (hard links)"]);
+    assert!(contents(home.path()) == before);
+    // As the refusal says: the log is beside this one.
+    fs::remove_file(&other).unwrap();
+    let server = Server::start(home.path());
+    let listed = run(&mut server.ask(home.path(), &["list", "-o", "ndjson"])).exits(0);
+    assert_eq!(listed.stdout.lines().count(), 1, "{listed:#?}");
 }
 
 #[test]

@@ -4,11 +4,13 @@ use std::{
     ffi::{OsStr, OsString},
     fs::{self, File},
     io::{self, ErrorKind, Read as _},
-    os::unix::ffi::OsStrExt as _,
+    os::unix::{ffi::OsStrExt as _, fs::MetadataExt as _},
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
+use rustix::process::geteuid;
 use tempfile::TempPath;
 
 use super::BackupError;
@@ -16,7 +18,8 @@ use crate::store::{
     OpenError,
     sqlite::{
         connect::{beside, private},
-        open::{APPLICATION_ID, LOCK, SQLITE_MAGIC, lock},
+        lock::{LOCK, lock, lock_file},
+        open::{APPLICATION_ID, SQLITE_MAGIC},
     },
 };
 
@@ -25,6 +28,8 @@ const LOGS: [&str; 3] = ["-wal", "-journal", "-shm"];
 /// How the name ends of a copy that is not whole yet: what it is to be called, a dot, characters by chance and this.
 const PARTIAL: &str = ".partial";
 const CHANCE: usize = 6;
+/// How long nobody has written to a file that may be anybody's before it counts as left behind.
+const SETTLED: Duration = Duration::from_secs(5 * 60);
 /// Where a database says whose it is (<https://www.sqlite.org/fileformat2.html#the_database_header>).
 const APPLICATION_ID_AT: usize = 68;
 
@@ -37,6 +42,8 @@ pub struct Target {
     force: bool,
     /// Nobody serves what is there, or writes it, as long as this is held.
     lock: Option<File>,
+    /// The same of the file that is there, by whatever name it is served.
+    file: Option<File>,
     /// Whether the lock's file goes with this: nobody has served what is there.
     is_lock_ours: bool,
 }
@@ -64,6 +71,7 @@ impl Target {
             folder,
             force,
             lock: None,
+            file: None,
             is_lock_ours: false,
         };
         // Nothing is left beside what cannot be replaced.
@@ -98,11 +106,15 @@ impl Target {
             Ok(None) => lock(&self.path, private().create(true)),
             known => known,
         };
-        self.lock = taken.map_err(|error| match error {
+        let refused = |error| match error {
             OpenError::InUse(_) => self.bad("it is served, or another backup is written there"),
             OpenError::Folder { cause, .. } => self.folder_error(cause),
             error => error.into(),
-        })?;
+        };
+        let taken = taken.map_err(refused)?;
+        let file = lock_file(&self.path).map_err(refused);
+        self.lock = taken;
+        self.file = file?;
         Ok(())
     }
 
@@ -185,9 +197,11 @@ impl Target {
     }
 }
 
-/// Whether the file at `path` is what a backup may have written by the time it was killed, or the power cut.
+/// Whether the file at `path` is what a backup of this user's may have written by the time it was killed, or the power
+/// cut. Where nothing tells whose it is, one of another program may be at work on it.
 fn is_of_backup(path: &Path) -> io::Result<bool> {
-    if !path.symlink_metadata()?.is_file() {
+    let found = path.symlink_metadata()?;
+    if !found.is_file() || found.uid() != geteuid().as_raw() {
         return Ok(false);
     }
     let mut start = Vec::new();
@@ -199,7 +213,9 @@ fn is_of_backup(path: &Path) -> io::Result<bool> {
         && start
             .get(mark)
             .is_some_and(|id| id == APPLICATION_ID.to_be_bytes()[4..].as_ref());
-    Ok(is_ours || start.iter().all(|byte| *byte == 0))
+    // A time that is yet to come is one of a clock that was set, and tells nothing.
+    let age = found.modified()?.elapsed().unwrap_or_default();
+    Ok(is_ours || age > SETTLED && start.iter().all(|byte| *byte == 0))
 }
 
 impl Drop for Target {
