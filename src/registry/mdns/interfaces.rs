@@ -1,6 +1,9 @@
 //! The network interfaces that take part in multicast DNS.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+};
 
 use if_addrs::{IfAddr, Interface};
 
@@ -79,11 +82,13 @@ impl Link {
 /// The interfaces within `reach`, loopback first: what runs on this machine is likeliest and answers soonest.
 ///
 /// An interface that is down has no part; a point-to-point one (a VPN's) neither.
-pub(super) fn links(reach: Reach) -> Vec<Link> {
-    let interfaces = if_addrs::get_if_addrs().unwrap_or_else(|error| {
-        tracing::debug!(%error, "could not list the network interfaces");
-        Vec::new()
-    });
+///
+/// # Errors
+///
+/// When the system does not say, as when no more files may be opened: it is not known then that any is gone.
+pub(super) fn links(reach: Reach) -> io::Result<Vec<Link>> {
+    let interfaces = if_addrs::get_if_addrs()
+        .inspect_err(|error| tracing::debug!(%error, "could not list the network interfaces"))?;
     let mut links: Vec<Link> = Vec::new();
     for interface in interfaces {
         if !interface.is_oper_up() || interface.is_p2p() || !reach.admits(&interface) {
@@ -106,7 +111,7 @@ pub(super) fn links(reach: Reach) -> Vec<Link> {
         }
     }
     links.sort_by_key(|link| !link.loopback);
-    links
+    Ok(links)
 }
 
 #[cfg(any(test, fuzzing))]

@@ -134,7 +134,9 @@ impl Search {
     }
 
     fn ask(&mut self) {
-        self.links = interfaces::links(self.reach);
+        if let Ok(links) = interfaces::links(self.reach) {
+            self.links = links;
+        }
         self.next_question = Clock::now() + pause(self.questions);
         self.questions = self.questions.saturating_add(1);
         let sent = self.query.ask(&self.links);
