@@ -6,14 +6,17 @@ use std::{
 };
 
 use simple_dns::{
-    CLASS, Name, OPCODE, Packet, QCLASS, QTYPE, Question, ResourceRecord, SimpleDnsError, TYPE,
+    CLASS, Name, OPCODE, Packet, QCLASS, QTYPE, Question, RCODE, ResourceRecord, SimpleDnsError,
+    TYPE,
     rdata::{RData, TXT},
 };
 
 use super::{SERVICE_TYPE, found::Sighting, txt::Record};
 
-/// Most instances taken from one reply: a legal message of 9,000 bytes holds fewer that are complete.
+/// Most instances looked for in one reply: a legal message of 9,000 bytes holds fewer that are complete.
 const INSTANCES_MAX: usize = 64;
+/// Most questions in a message: who has many asks a few, and 1,480 may be pointers to one name that is long.
+const QUESTIONS_MAX: usize = 256;
 
 /// One instance that a reply describes in full.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,6 +62,7 @@ fn parse(bytes: &[u8], is_response: bool) -> Option<Packet<'_>> {
     let count = |at| usize::from(u16::from_be_bytes([header[at], header[at + 1]]));
     let records = count(6) + count(8) + count(10);
     if (header[2] & 0x80 != 0) != is_response
+        || count(4) > QUESTIONS_MAX
         || header.len() + QUESTION * count(4) + RECORD * records > bytes.len()
     {
         return None;
@@ -91,28 +95,38 @@ pub(super) fn answers(id: Option<u16>, bytes: &[u8]) -> Vec<Answer> {
     let Some(packet) = parse(bytes, true) else {
         return Vec::new();
     };
+    // RFC 6762 §18.3 and §18.11: such are to be ignored.
+    if (packet.opcode(), packet.rcode()) != (OPCODE::StandardQuery, RCODE::NoError) {
+        return Vec::new();
+    }
     // RFC 6762 §6.7 asks that the id be repeated; a responder that keeps to §18.1 alone sends zero.
     if id.is_some_and(|id| ![id, 0].contains(&packet.id())) {
         return Vec::new();
     }
     let records = Records::index(&packet);
     let service = labels_of(SERVICE_TYPE);
-    let pointers = packet
+    let instances = packet
         .answers
         .iter()
-        .filter(|record| record.ttl > 0 && labels(&record.name) == service);
-    pointers
-        .filter_map(|pointer| match &pointer.rdata {
-            RData::PTR(name) => {
-                let answer = records.describe(&labels(&name.0));
-                let is_sound = answer.is_some();
-                tracing::trace!(name = %name.0, is_sound, "an announcement is heard");
-                answer
+        .filter_map(|record| match &record.rdata {
+            RData::PTR(instance) if is_said(record) && labels(&record.name) == service => {
+                let instance = labels(&instance.0);
+                (instance.get(1..) == Some(&service[..])).then_some(instance)
             }
             _ => None,
-        })
-        .take(INSTANCES_MAX)
-        .collect()
+        });
+    let described = instances.take(INSTANCES_MAX).filter_map(|instance| {
+        let answer = records.describe(&instance);
+        let (name, is_sound) = (instance[0].escape_ascii(), answer.is_some());
+        tracing::trace!(%name, is_sound, "an announcement is heard");
+        answer
+    });
+    described.collect()
+}
+
+/// Whether `record` is said to be. A time to live of zero is a goodbye (RFC 6762 §10.1), no announcement.
+fn is_said(record: &ResourceRecord) -> bool {
+    record.class == CLASS::IN && record.ttl > 0
 }
 
 /// A name's labels, in lower case: names are compared without case (RFC 1035 §2.3.3).
@@ -146,9 +160,8 @@ impl<'a> Records<'a> {
         records
     }
 
-    /// Takes in `record`. A time to live of zero is a goodbye (RFC 6762 §10.1), no announcement.
     fn add(&mut self, record: &'a ResourceRecord<'a>) {
-        if record.class != CLASS::IN || record.ttl == 0 {
+        if !is_said(record) {
             return;
         }
         let mut at = |ip| {
@@ -309,6 +322,63 @@ mod tests {
     fn a_reply_full_of_pointers_yields_a_bounded_number() {
         let found = answers(Some(ID), &reply(ID, vec![pointer(10); 500], additionals()));
         assert_eq!(found.len(), INSTANCES_MAX);
+    }
+
+    #[test]
+    fn a_reply_full_of_pointers_to_nothing_is_not_looked_through() {
+        let nothing = "nothing._shippy._tcp.local";
+        let nothing = record("_shippy._tcp.local", 10, RData::PTR(PTR(name(nothing))));
+        for (count, found) in [(INSTANCES_MAX - 1, 1), (INSTANCES_MAX, 0)] {
+            let mut pointers = vec![nothing.clone(); count];
+            pointers.push(pointer(10));
+            let reply = reply(ID, pointers, additionals());
+            assert_eq!(answers(Some(ID), &reply).len(), found, "after {count}");
+        }
+    }
+
+    #[test]
+    fn a_reply_that_reports_an_error_or_is_of_another_kind_is_ignored() {
+        let sound = reply(ID, vec![pointer(10)], additionals());
+        assert_eq!(answers(Some(ID), &sound).len(), 1);
+        // The opcode is in the first byte of the flags, the response code in the second (RFC 1035 §4.1.1).
+        for (at, bits) in [(2, 0x10), (2, 0x20), (3, 0x02), (3, 0x03)] {
+            let mut other = sound.clone();
+            other[at] |= bits;
+            assert_eq!(answers(Some(ID), &other), [], "{bits:#x} at {at}");
+        }
+    }
+
+    #[test]
+    fn a_pointer_of_another_class_or_to_another_service_is_ignored() {
+        let mut chaos = pointer(10);
+        chaos.class = CLASS::CH;
+        assert_eq!(
+            answers(Some(ID), &reply(ID, vec![chaos], additionals())),
+            []
+        );
+        for other in [
+            "shippy-1._other._tcp.local",
+            "a.shippy-1._shippy._tcp.local",
+        ] {
+            let mut records = additionals();
+            for record in &mut records[..2] {
+                record.name = name(other);
+            }
+            let pointer = record("_shippy._tcp.local", 10, RData::PTR(PTR(name(other))));
+            let reply = reply(ID, vec![pointer], records);
+            assert_eq!(answers(Some(ID), &reply), [], "{other}");
+        }
+    }
+
+    #[test]
+    fn a_message_with_more_questions_than_anybody_has_is_not_read() {
+        let question = question(0).unwrap();
+        let mut asked = Packet::parse(&question).unwrap();
+        for (count, is_read) in [(QUESTIONS_MAX, true), (QUESTIONS_MAX + 1, false)] {
+            asked.questions = vec![asked.questions[0].clone(); count];
+            let bytes = asked.build_bytes_vec_compressed().unwrap();
+            assert_eq!(query(&bytes).is_some(), is_read, "{count}");
+        }
     }
 
     proptest! {
