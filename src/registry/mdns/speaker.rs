@@ -7,6 +7,7 @@ use std::{future::pending, io, net::SocketAddr, time::Duration};
 use simple_dns::{Packet, SimpleDnsError};
 use tokio::{
     sync::oneshot,
+    task::yield_now,
     time::{Instant, sleep_until},
 };
 
@@ -59,7 +60,11 @@ impl Speaker {
                 () = due(self.schedule.due()) => self.say_pending(),
                 () = due(self.announcements.due()) => self.announce(),
                 heard = self.member.hear(&mut buffer) => match heard {
-                    Ok((length, sender)) => self.answer(&buffer[..length], sender),
+                    Ok((length, sender)) => {
+                        self.answer(&buffer[..length], sender);
+                        // The others of this thread have their turn, however much is asked here.
+                        yield_now().await;
+                    }
                     Err(error) => return self.failed("hear", &error),
                 },
             }
@@ -80,14 +85,16 @@ impl Speaker {
             return;
         }
         let is_defence = !query.name_servers.is_empty();
-        if sender.port() != self.port {
+        // Who claims to be elsewhere is not told himself: it would reach somebody who has not asked.
+        let is_near = self.member.link().is_near(sender.ip());
+        if is_near && sender.port() != self.port {
             self.tell(self.records.reply(&query, &choice), sender);
         } else if is_defence {
             let was_said = |place| self.schedule.was_said(place, DEFENDED_FOR);
             if !choice.places().any(was_said) {
                 self.say(&choice);
             }
-        } else if self.may_be_told_alone(&query, &choice) {
+        } else if is_near && self.may_be_told_alone(&query, &choice) {
             self.tell(self.records.message(&choice), sender);
         } else {
             let is_shared = self.records.is_shared(&choice);
