@@ -102,7 +102,7 @@ impl Search {
                 return result;
             }
             let event = tokio::select! {
-                sightings = self.query.replies(&mut self.buffer) => Event::Heard(sightings),
+                sightings = self.query.replies(&mut self.buffer, &self.links) => Event::Heard(sightings),
                 sightings = browsed(self.browse.as_mut()) => Event::Heard(sightings),
                 () = until(self.next_question) => Event::QuestionDue,
                 () = due(self.browse_at) => Event::BrowseDue,
