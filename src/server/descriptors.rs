@@ -5,8 +5,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use super::workers;
 use crate::registry::mdns::SOCKETS_MAX;
 
-/// What is open beside connections and what is counted below: the store's files or connections, the registry's, the
-/// runtime's own.
+/// What is open beside connections and what is counted for itself: the store's files or connections, the registry's.
 const OTHERS: u64 = 96;
 /// What a runtime has open: its selector, twice, what wakes it, and what tells it of signals.
 const PER_WORKER: u64 = 4;

@@ -77,6 +77,8 @@ impl Announcements {
     /// How many are to be sent, and how often that is tried.
     const WANTED: u32 = 2;
     const TRIES: u32 = 8;
+    /// How long one is pending, so that what is asked meanwhile is answered by it.
+    pub(super) const NOTICE: Duration = PAUSE;
 
     /// Notes that one was sent now, or could not be. The pause that follows doubles.
     pub(super) fn note(&mut self, is_sent: bool) {
@@ -84,15 +86,15 @@ impl Announcements {
         self.tried = self.tried.saturating_add(1);
         self.sent = self.sent.saturating_add(u32::from(is_sent));
         let is_enough = self.sent >= Self::WANTED || self.tried >= Self::TRIES;
-        self.next = (!is_enough).then(|| Instant::now() + pause);
+        self.next = (!is_enough).then(|| Instant::now() + (pause - Self::NOTICE));
     }
 
-    /// When the next is to be made.
+    /// When the next is to be made ready, [`NOTICE`](Self::NOTICE) before it is to be said.
     pub(super) fn due(&self) -> Option<Instant> {
         self.next
     }
 
-    /// Notes that the next is under way.
+    /// Notes that the next is ready.
     pub(super) fn begin(&mut self) {
         self.next = None;
     }
@@ -164,7 +166,8 @@ mod tests {
         let mut announcements = Announcements::default();
         let pause = |&is_sent: &bool| {
             announcements.note(is_sent);
-            (announcements.due()).map(|due| (due - Instant::now()).as_secs())
+            let said = |due: Instant| due + Announcements::NOTICE - Instant::now();
+            announcements.due().map(|due| said(due).as_secs())
         };
         are_sent.iter().map(pause).collect()
     }

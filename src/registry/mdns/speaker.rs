@@ -44,7 +44,7 @@ impl Speaker {
             announcements: Announcements::default(),
             records,
         };
-        speaker.announce();
+        speaker.announce(Duration::ZERO);
         speaker.say_pending();
         speaker
     }
@@ -58,7 +58,7 @@ impl Speaker {
                 biased;
                 _ = &mut stop => break,
                 () = due(self.schedule.due()) => self.say_pending(),
-                () = due(self.announcements.due()) => self.announce(),
+                () = due(self.announcements.due()) => self.announce(Announcements::NOTICE),
                 heard = self.member.hear(&mut buffer) => match heard {
                     Ok((length, sender)) => {
                         self.answer(&buffer[..length], sender);
@@ -113,11 +113,11 @@ impl Speaker {
             && choice.answers.iter().all(was_said_lately)
     }
 
-    /// Has all be announced, together with what is pending.
-    fn announce(&mut self) {
+    /// Has all be announced after `delay`, together with what is pending.
+    fn announce(&mut self, delay: Duration) {
         self.announcements.begin();
         let announcement = self.records.announcement();
-        self.schedule.add(announcement, Duration::ZERO);
+        self.schedule.add(announcement, delay);
     }
 
     fn say_pending(&mut self) {
