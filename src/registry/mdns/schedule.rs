@@ -86,7 +86,7 @@ impl Announcements {
         self.tried = self.tried.saturating_add(1);
         self.sent = self.sent.saturating_add(u32::from(is_sent));
         let is_enough = self.sent >= Self::WANTED || self.tried >= Self::TRIES;
-        self.next = (!is_enough).then(|| Instant::now() + (pause - Self::NOTICE));
+        self.next = (!is_enough).then(|| Instant::now() + pause.saturating_sub(Self::NOTICE));
     }
 
     /// When the next is to be made ready, [`NOTICE`](Self::NOTICE) before it is to be said.
