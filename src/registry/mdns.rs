@@ -42,6 +42,8 @@ mod search;
 mod speaker;
 mod txt;
 
+/// Most sockets that a server is announced by.
+pub(crate) use group::MEMBERS_MAX as SOCKETS_MAX;
 use interfaces::Reach;
 use offer::Offer;
 use responder::Responder;
@@ -121,7 +123,10 @@ impl Registry for Mdns {
     /// not found within 2 s. In both cases it stays set up, and is announced when an interface comes up.
     /// [`RegistryError::Mdns`] when it cannot be announced as it is; then nothing is set up.
     async fn announce(&self, instance: &Instance) -> Result<(), RegistryError> {
-        let mut offer = Offer::new(&instance.addresses, &interfaces::links(self.reach)).await?;
+        let links = interfaces::links(self.reach).map_err(|error| {
+            RegistryError::Mdns(format!("could not list the network interfaces: {error}"))
+        })?;
+        let mut offer = Offer::new(&instance.addresses, &links).await?;
         if self.reach == Reach::Loopback {
             offer.reach = Reach::Loopback;
         }
@@ -174,7 +179,7 @@ impl Registry for Mdns {
     }
 
     fn describe(&self) -> String {
-        let links = interfaces::links(self.reach);
+        let links = interfaces::links(self.reach).unwrap_or_default();
         let names: Vec<&str> = links.iter().map(|link| link.name.as_str()).collect();
         let port = match self.port {
             PORT => String::new(),

@@ -2,14 +2,21 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// What is open beside connections: the store's files or connections, the registry's sockets, the runtime's own.
-const RESERVED: u64 = 96;
+use super::workers;
+use crate::registry::mdns::SOCKETS_MAX;
+
+/// What is open beside connections and what is counted for itself: the store's files or connections, the registry's.
+const OTHERS: u64 = 96;
+/// What a runtime has open: its selector, twice, what wakes it, and what tells it of signals.
+const PER_WORKER: u64 = 4;
 
 /// Sees to it that `connections` can be open at once; how many can be. Most systems let a process open 1,024 files
 /// unless it asks for more, and say how much more it may ask for.
 #[must_use]
 pub fn make_room(connections: usize) -> usize {
-    let wanted = RESERVED + u64::try_from(connections).unwrap_or(u64::MAX / 2);
+    let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX / 4);
+    let reserved = OTHERS + count(SOCKETS_MAX) + PER_WORKER * count(workers::count());
+    let wanted = reserved + count(connections);
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     // None is no limit.
     let Some(now) = current.filter(|now| *now < wanted) else {
@@ -30,7 +37,7 @@ pub fn make_room(connections: usize) -> usize {
     if allowed >= wanted {
         return connections;
     }
-    let connections = allowed.saturating_sub(RESERVED).max(1);
+    let connections = allowed.saturating_sub(reserved).max(1);
     tracing::warn!(
         "takes {connections} connections at once and not more, as this process may open {allowed} files: raise that \
          (ulimit -Hn, LimitNOFILE= of systemd, docker run --ulimit nofile=) or give --max-connections"

@@ -44,6 +44,12 @@ pub(super) struct Place {
     pub(super) busy: Arc<()>,
 }
 
+/// How many there are of them.
+pub(super) fn count() -> usize {
+    let cores = available_parallelism().map_or(1, NonZero::get);
+    cores.div_ceil(2)
+}
+
 impl Workers {
     /// Takes the calling runtime for the first, and starts others: one for each second core in all, as what a request
     /// asks of the store is done by other threads, and on a small machine the clients need a core, too.
@@ -52,8 +58,7 @@ impl Workers {
     ///
     /// When the system gives no thread or no descriptor for one of them.
     pub(super) fn start() -> io::Result<Self> {
-        let cores = available_parallelism().map_or(1, NonZero::get);
-        Self::start_all(cores.div_ceil(2))
+        Self::start_all(count())
     }
 
     /// The calling runtime alone, for what is seldom asked.

@@ -80,7 +80,9 @@ impl Browse {
 
     /// Joins the group on the interfaces that have come or changed, and leaves it on those that have gone.
     fn follow(&mut self) {
-        let links = interfaces::links(self.reach);
+        let Ok(links) = interfaces::links(self.reach) else {
+            return;
+        };
         self.members.retain(|member| links.contains(member.link()));
         for link in &links {
             let versions = [

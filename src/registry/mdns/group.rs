@@ -22,7 +22,7 @@ pub(super) const HOPS: u32 = 255;
 pub(super) const MESSAGE_MAX: usize = 9_000;
 /// Most interfaces and versions of IP that one takes part on: a machine that runs containers has dozens of interfaces,
 /// seldom more.
-pub(super) const MEMBERS_MAX: usize = 64;
+pub(crate) const MEMBERS_MAX: usize = 64;
 /// Where a socket may be bound to the group, and speaks from the interface's address nevertheless.
 const BINDS_TO_GROUP: bool = cfg!(any(target_os = "android", target_os = "linux"));
 

@@ -1,6 +1,9 @@
 //! The network interfaces that take part in multicast DNS.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+};
 
 use if_addrs::{IfAddr, Interface};
 
@@ -65,6 +68,24 @@ impl Link {
         self.addresses.iter().any(|address| address.ip() == ip)
     }
 
+    /// Whether one at `ip` speaks on it and not from beyond a router (RFC 6762 §11): another on this machine, or one whose
+    /// address is link-local or in a subnet of one of its addresses.
+    pub(super) fn is_near(&self, ip: IpAddr) -> bool {
+        match ip.to_canonical() {
+            IpAddr::V4(v4) => v4.is_loopback() || v4.is_link_local() || self.shares_subnet(v4),
+            IpAddr::V6(v6) => {
+                let is_on = |address: &IfAddr| match address {
+                    IfAddr::V4(_) => false,
+                    IfAddr::V6(own) => {
+                        let mask = own.netmask.to_bits();
+                        own.ip.to_bits() & mask == v6.to_bits() & mask
+                    }
+                };
+                v6.is_loopback() || v6.is_unicast_link_local() || self.addresses.iter().any(is_on)
+            }
+        }
+    }
+
     /// Whether `ip` lies in the subnet of one of its IPv4 addresses.
     pub(super) fn shares_subnet(&self, ip: Ipv4Addr) -> bool {
         self.addresses.iter().any(|address| match address {
@@ -79,11 +100,13 @@ impl Link {
 /// The interfaces within `reach`, loopback first: what runs on this machine is likeliest and answers soonest.
 ///
 /// An interface that is down has no part; a point-to-point one (a VPN's) neither.
-pub(super) fn links(reach: Reach) -> Vec<Link> {
-    let interfaces = if_addrs::get_if_addrs().unwrap_or_else(|error| {
-        tracing::debug!(%error, "could not list the network interfaces");
-        Vec::new()
-    });
+///
+/// # Errors
+///
+/// When the system does not say, as when no more files may be opened: it is not known then that any is gone.
+pub(super) fn links(reach: Reach) -> io::Result<Vec<Link>> {
+    let interfaces = if_addrs::get_if_addrs()
+        .inspect_err(|error| tracing::debug!(%error, "could not list the network interfaces"))?;
     let mut links: Vec<Link> = Vec::new();
     for interface in interfaces {
         if !interface.is_oper_up() || interface.is_p2p() || !reach.admits(&interface) {
@@ -106,7 +129,7 @@ pub(super) fn links(reach: Reach) -> Vec<Link> {
         }
     }
     links.sort_by_key(|link| !link.loopback);
-    links
+    Ok(links)
 }
 
 #[cfg(any(test, fuzzing))]
@@ -125,5 +148,38 @@ pub(super) fn link(index: u32, loopback: bool, networks: &[(Ipv4Addr, u8)]) -> L
         index,
         loopback,
         addresses: addresses.collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn near_is_who_shares_the_link() {
+        let ipv6 = |ip: &str, prefixlen| {
+            IfAddr::V6(if_addrs::Ifv6Addr {
+                ip: ip.parse().unwrap(),
+                netmask: Ipv6Addr::from_bits(u128::MAX << (128 - prefixlen)),
+                prefixlen,
+                broadcast: None,
+            })
+        };
+        let mut lan = link(2, false, &[(Ipv4Addr::new(10, 0, 0, 9), 24)]);
+        lan.addresses.push(ipv6("2001:db8::9", 64));
+        for (ip, is_near) in [
+            ("10.0.0.9", true),
+            ("10.0.0.5", true),
+            ("169.254.7.7", true),
+            ("127.0.0.1", true),
+            ("10.0.1.5", false),
+            ("203.0.113.9", false),
+            ("fe80::1", true),
+            ("2001:db8::5", true),
+            ("::1", true),
+            ("2001:db8:0:1::5", false),
+        ] {
+            assert_eq!(lan.is_near(ip.parse().unwrap()), is_near, "{ip}");
+        }
     }
 }

@@ -6,14 +6,17 @@ use std::{
 };
 
 use simple_dns::{
-    CLASS, Name, OPCODE, Packet, QCLASS, QTYPE, Question, ResourceRecord, SimpleDnsError, TYPE,
+    CLASS, Name, OPCODE, Packet, QCLASS, QTYPE, Question, RCODE, ResourceRecord, SimpleDnsError,
+    TYPE,
     rdata::{RData, TXT},
 };
 
 use super::{SERVICE_TYPE, found::Sighting, txt::Record};
 
-/// Most instances taken from one reply: a legal message of 9,000 bytes holds fewer that are complete.
+/// Most instances looked for in one reply: a legal message of 9,000 bytes holds fewer that are complete.
 const INSTANCES_MAX: usize = 64;
+/// Most questions in a message: who has many asks a few, and 1,480 may be pointers to one name that is long.
+const QUESTIONS_MAX: usize = 256;
 
 /// One instance that a reply describes in full.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,6 +62,7 @@ fn parse(bytes: &[u8], is_response: bool) -> Option<Packet<'_>> {
     let count = |at| usize::from(u16::from_be_bytes([header[at], header[at + 1]]));
     let records = count(6) + count(8) + count(10);
     if (header[2] & 0x80 != 0) != is_response
+        || count(4) > QUESTIONS_MAX
         || header.len() + QUESTION * count(4) + RECORD * records > bytes.len()
     {
         return None;
@@ -91,28 +95,38 @@ pub(super) fn answers(id: Option<u16>, bytes: &[u8]) -> Vec<Answer> {
     let Some(packet) = parse(bytes, true) else {
         return Vec::new();
     };
+    // RFC 6762 §18.3 and §18.11: such are to be ignored.
+    if (packet.opcode(), packet.rcode()) != (OPCODE::StandardQuery, RCODE::NoError) {
+        return Vec::new();
+    }
     // RFC 6762 §6.7 asks that the id be repeated; a responder that keeps to §18.1 alone sends zero.
     if id.is_some_and(|id| ![id, 0].contains(&packet.id())) {
         return Vec::new();
     }
     let records = Records::index(&packet);
     let service = labels_of(SERVICE_TYPE);
-    let pointers = packet
+    let instances = packet
         .answers
         .iter()
-        .filter(|record| record.ttl > 0 && labels(&record.name) == service);
-    pointers
-        .filter_map(|pointer| match &pointer.rdata {
-            RData::PTR(name) => {
-                let answer = records.describe(&labels(&name.0));
-                let is_sound = answer.is_some();
-                tracing::trace!(name = %name.0, is_sound, "an announcement is heard");
-                answer
+        .filter_map(|record| match &record.rdata {
+            RData::PTR(instance) if is_said(record) && labels(&record.name) == service => {
+                let instance = labels(&instance.0);
+                (instance.get(1..) == Some(&service[..])).then_some(instance)
             }
             _ => None,
-        })
-        .take(INSTANCES_MAX)
-        .collect()
+        });
+    let described = instances.take(INSTANCES_MAX).filter_map(|instance| {
+        let answer = records.describe(&instance);
+        let (name, is_sound) = (instance[0].escape_ascii(), answer.is_some());
+        tracing::trace!(%name, is_sound, "an announcement is heard");
+        answer
+    });
+    described.collect()
+}
+
+/// Whether `record` is said to be. A time to live of zero is a goodbye (RFC 6762 §10.1), no announcement.
+fn is_said(record: &ResourceRecord) -> bool {
+    record.class == CLASS::IN && record.ttl > 0
 }
 
 /// A name's labels, in lower case: names are compared without case (RFC 1035 §2.3.3).
@@ -146,9 +160,8 @@ impl<'a> Records<'a> {
         records
     }
 
-    /// Takes in `record`. A time to live of zero is a goodbye (RFC 6762 §10.1), no announcement.
     fn add(&mut self, record: &'a ResourceRecord<'a>) {
-        if record.class != CLASS::IN || record.ttl == 0 {
+        if !is_said(record) {
             return;
         }
         let mut at = |ip| {
@@ -183,152 +196,4 @@ impl<'a> Records<'a> {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-    use simple_dns::{
-        PacketFlag,
-        rdata::{A, PTR, SRV},
-    };
-
-    use super::*;
-
-    const ID: u16 = 0x2a17;
-    const INSTANCE: &str = "shippy-1._shippy._tcp.local";
-
-    fn name(text: &str) -> Name<'_> {
-        Name::new_unchecked(text)
-    }
-
-    fn record<'a>(owner: &'a str, ttl: u32, data: RData<'a>) -> ResourceRecord<'a> {
-        ResourceRecord::new(name(owner), CLASS::IN, ttl, data)
-    }
-
-    fn pointer(ttl: u32) -> ResourceRecord<'static> {
-        record("_SHIPPY._tcp.local", ttl, RData::PTR(PTR(name(INSTANCE))))
-    }
-
-    /// What a responder adds to its answer: SRV, TXT and A.
-    fn additionals() -> Vec<ResourceRecord<'static>> {
-        let mut txt = TXT::new();
-        for pair in [
-            "txtvers=1",
-            "id=one",
-            "service=s",
-            "version=1",
-            "register=0f",
-            "kind=single",
-            "tls=0",
-        ] {
-            txt.add_string(pair).unwrap();
-        }
-        let srv = SRV {
-            priority: 0,
-            weight: 0,
-            port: 50051,
-            target: name("Shippy-1.local"),
-        };
-        let address = Ipv4Addr::LOCALHOST.to_bits();
-        vec![
-            record("shippy-1._shippy._TCP.local", 10, RData::SRV(srv)),
-            record(INSTANCE, 10, RData::TXT(txt)),
-            record("shippy-1.local", 10, RData::A(A { address })),
-        ]
-    }
-
-    fn reply(id: u16, answers: Vec<ResourceRecord>, additionals: Vec<ResourceRecord>) -> Vec<u8> {
-        let mut packet = Packet::new_reply(id);
-        packet.answers = answers;
-        packet.additional_records = additionals;
-        packet.build_bytes_vec_compressed().unwrap()
-    }
-
-    #[test]
-    fn a_question_asks_for_the_service_type() {
-        let bytes = question(ID).unwrap();
-        let packet = Packet::parse(&bytes).unwrap();
-        assert_eq!(packet.id(), ID);
-        assert!(!packet.has_flags(PacketFlag::RESPONSE));
-        assert_eq!(packet.questions[0].qname.to_string(), "_shippy._tcp.local");
-        assert!(!packet.questions[0].unicast_response);
-    }
-
-    #[test]
-    fn a_reply_is_read_whatever_the_case_of_its_names() {
-        let found = answers(Some(ID), &reply(ID, vec![pointer(10)], additionals()));
-        assert_eq!(found.len(), 1);
-        assert_eq!((found[0].record.id.as_str(), found[0].port), ("one", 50051));
-        assert_eq!(found[0].addresses, [IpAddr::V4(Ipv4Addr::LOCALHOST)]);
-        assert_eq!(
-            answers(Some(ID), &reply(0, vec![pointer(10)], additionals())),
-            found
-        );
-    }
-
-    #[test]
-    fn what_is_no_reply_to_the_question_is_ignored() {
-        let none: [Answer; 0] = [];
-        assert_eq!(
-            answers(Some(ID), &reply(ID + 1, vec![pointer(10)], additionals())),
-            none,
-            "another's id"
-        );
-        assert_eq!(
-            answers(Some(ID), &reply(ID, vec![], additionals())),
-            none,
-            "no pointer"
-        );
-        assert_eq!(
-            answers(Some(ID), &reply(ID, vec![pointer(0)], additionals())),
-            none,
-            "a goodbye"
-        );
-        let mut question = Packet::new_query(ID);
-        question.answers = vec![pointer(10)];
-        question.additional_records = additionals();
-        assert_eq!(
-            answers(Some(ID), &question.build_bytes_vec().unwrap()),
-            none,
-            "a question"
-        );
-    }
-
-    #[test]
-    fn an_instance_that_lacks_a_record_is_left_out() {
-        for missing in 0..additionals().len() {
-            let mut fewer = additionals();
-            let gone = fewer.remove(missing);
-            assert_eq!(
-                answers(Some(ID), &reply(ID, vec![pointer(10)], fewer)),
-                [],
-                "without {gone:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_reply_full_of_pointers_yields_a_bounded_number() {
-        let found = answers(Some(ID), &reply(ID, vec![pointer(10); 500], additionals()));
-        assert_eq!(found.len(), INSTANCES_MAX);
-    }
-
-    proptest! {
-        #[test]
-        fn no_datagram_upsets_the_reader(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
-            answers(Some(ID), &bytes);
-        }
-
-        #[test]
-        fn no_damage_to_a_reply_upsets_the_reader(
-            damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
-            length in any::<prop::sample::Index>(),
-        ) {
-            let mut bytes = reply(ID, vec![pointer(10)], additionals());
-            for (at, byte) in damage {
-                let at = at.index(bytes.len());
-                bytes[at] = byte;
-            }
-            answers(Some(ID), &bytes);
-            answers(Some(ID), &bytes[..length.index(bytes.len())]);
-        }
-    }
-}
+mod tests;

@@ -27,6 +27,8 @@ pub(super) struct Query {
     id: u16,
     port: u16,
     sockets: Vec<Socket>,
+    /// Which is asked first for a reply: each in turn, or a flood on one interface would drown the others.
+    first: usize,
 }
 
 /// A socket to ask from.
@@ -47,6 +49,7 @@ impl Query {
             id: message::chance(),
             port,
             sockets: Vec::new(),
+            first: 0,
         }
     }
 
@@ -91,17 +94,20 @@ impl Query {
         }
     }
 
-    /// Waits for the next reply and returns the instances that it describes: none, when it is of no use.
+    /// Waits for the next reply and returns the instances that it describes: none, when it is of no use. `links` are those
+    /// that were asked on.
     ///
     /// Losing the future loses nothing. It never ends while there is no socket.
-    pub(super) async fn replies(&self, buffer: &mut [u8]) -> Vec<Sighting> {
+    pub(super) async fn replies(&mut self, buffer: &mut [u8], links: &[Link]) -> Vec<Sighting> {
         let (socket, length, sender) =
             std::future::poll_fn(|context| self.poll(context, buffer)).await;
-        if sender.port() != self.port || length >= MESSAGE_MAX {
+        let link = self.sockets[socket].link;
+        let is_near = |asked: &Link| asked.index == link && asked.is_near(sender.ip());
+        // RFC 6762 §11: what is sent to one alone may come from anywhere.
+        if sender.port() != self.port || length >= MESSAGE_MAX || !links.iter().any(is_near) {
             tracing::trace!(%sender, length, "a datagram that is no reply is ignored");
             return Vec::new();
         }
-        let link = self.sockets[socket].link;
         let answers = message::answers(Some(self.id), &buffer[..length]);
         answers
             .into_iter()
@@ -111,16 +117,19 @@ impl Query {
 
     /// The next datagram: on which socket, how long, from whom.
     fn poll(
-        &self,
+        &mut self,
         context: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> Poll<(usize, usize, SocketAddr)> {
-        for (index, socket) in self.sockets.iter().enumerate() {
+        let count = self.sockets.len();
+        for index in (self.first..self.first + count).map(|at| at % count) {
+            let socket = &self.sockets[index];
             let mut read = ReadBuf::new(buffer);
             // An error is an earlier question's (ICMP unreachable): the socket lives on.
             for _ in 0..RECEIVE_ATTEMPTS {
                 match socket.udp.poll_recv_from(context, &mut read) {
                     Poll::Ready(Ok(sender)) => {
+                        self.first = index + 1;
                         return Poll::Ready((index, read.filled().len(), sender));
                     }
                     Poll::Ready(Err(error)) => tracing::trace!(%error, "could not receive"),
@@ -174,5 +183,43 @@ impl Socket {
         // Past tokio: it would first wait to be told that the fresh socket can be written to.
         let sent = SockRef::from(&self.udp).send_to(question, &self.group.into());
         sent.inspect_err(|error| tracing::debug!(from = %self.from, %error, "could not ask"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{future::poll_fn, net::Ipv4Addr};
+
+    use super::*;
+
+    const PORT: u16 = 25_359;
+    const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+    /// A query with two sockets on loopback, and where they hear.
+    fn query() -> (Query, [SocketAddr; 2]) {
+        let mut query = Query::new(PORT);
+        let places = [1, 2].map(|link| {
+            let socket = Socket::open(LOOPBACK, link, PORT).unwrap();
+            let place = socket.udp.local_addr().unwrap();
+            query.sockets.push(socket);
+            place
+        });
+        (query, places)
+    }
+
+    #[tokio::test]
+    async fn a_flood_on_one_socket_does_not_drown_another() {
+        let (mut query, places) = query();
+        let flood = StdSocket::bind((LOOPBACK, 0)).unwrap();
+        for _ in 0..3 {
+            for place in places {
+                flood.send_to(b"", place).unwrap();
+            }
+        }
+        let mut heard = Vec::new();
+        for _ in 0..4 {
+            heard.push(poll_fn(|context| query.poll(context, &mut [0; 9])).await.0);
+        }
+        assert_eq!(heard, [0, 1, 0, 1]);
     }
 }

@@ -213,6 +213,15 @@ impl Choice {
         self.answers.union(&self.additional).copied()
     }
 
+    pub(super) fn has(&self, place: usize) -> bool {
+        self.answers.contains(&place) || self.additional.contains(&place)
+    }
+
+    /// Whether all of the answers of `other` are among its own.
+    pub(super) fn covers(&self, other: &Self) -> bool {
+        other.answers.is_subset(&self.answers)
+    }
+
     /// Adds `other`.
     pub(super) fn add(&mut self, other: Self) {
         self.answers.extend(other.answers);

@@ -48,23 +48,32 @@ pub(super) struct Responder {
 
 impl Responder {
     /// Starts the thread, and returns when it has announced `service` on the interfaces that there are.
+    ///
+    /// # Errors
+    ///
+    /// [`RegistryError::Mdns`] when the system gives no thread, or no descriptor for its runtime.
     pub(super) async fn start(service: Service) -> Result<Self, RegistryError> {
-        let failed = |error: io::Error| {
-            RegistryError::Mdns(format!("could not start the responder: {error}"))
-        };
-        let mut runtime = tokio::runtime::Builder::new_current_thread();
-        let runtime = runtime.enable_all().build().map_err(failed)?;
+        let thread = thread::Builder::new().name("mdns".to_owned());
+        let started = Self::start_in(thread, service).await;
+        started
+            .map_err(|error| RegistryError::Mdns(format!("could not start the responder: {error}")))
+    }
+
+    async fn start_in(thread: thread::Builder, service: Service) -> io::Result<Self> {
         let (stop, stopped) = oneshot::channel();
         let (begun, ready) = oneshot::channel();
         let (end, ended) = oneshot::channel();
-        let respond = move || {
-            runtime.block_on(respond(&service, begun, stopped));
+        thread.spawn(move || {
+            // Made here, as it may not be dropped on a thread of another runtime.
+            let mut runtime = tokio::runtime::Builder::new_current_thread();
+            match runtime.enable_all().build() {
+                Ok(runtime) => runtime.block_on(respond(&service, begun, stopped)),
+                Err(error) => drop(begun.send(Err(error))),
+            }
             drop(end);
-        };
-        let thread = thread::Builder::new().name("mdns".to_owned());
-        thread.spawn(respond).map_err(failed)?;
-        // It is gone if that fails, which whoever looks for the server finds out.
-        let _ = ready.await;
+        })?;
+        // One that ends without a word has failed, which whoever looks for the server finds out.
+        ready.await.unwrap_or(Ok(()))?;
         Ok(Self { stop, ended })
     }
 
@@ -82,15 +91,25 @@ impl Responder {
 }
 
 /// Announces `service` until `stop` is dropped.
-async fn respond(service: &Service, begun: oneshot::Sender<()>, mut stop: oneshot::Receiver<()>) {
+async fn respond(
+    service: &Service,
+    begun: oneshot::Sender<io::Result<()>>,
+    mut stop: oneshot::Receiver<()>,
+) {
     let mut speaking = HashMap::new();
-    follow(&mut speaking, service);
+    let look = |speaking: &mut Speakers| {
+        // Those that speak go on when nobody can tell what there is.
+        if let Ok(links) = interfaces::links(service.offer.reach) {
+            follow(speaking, service, &links);
+        }
+    };
+    look(&mut speaking);
     // Nobody waits when whoever started it was dropped.
-    let _ = begun.send(());
+    let _ = begun.send(Ok(()));
     loop {
         tokio::select! {
             _ = &mut stop => break,
-            () = sleep(LOOK_EVERY) => follow(&mut speaking, service),
+            () = sleep(LOOK_EVERY) => look(&mut speaking),
         }
     }
     for (_, speaking) in speaking {
@@ -101,11 +120,28 @@ async fn respond(service: &Service, begun: oneshot::Sender<()>, mut stop: onesho
 /// A speaker at work on an interface as it was.
 struct Speaking {
     link: Link,
+    /// Whether the interface was gone when it was looked for last.
+    is_missed: bool,
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
 }
 
 impl Speaking {
+    /// Whether it goes on, its interface now being `link`. It says goodbye as it is dropped.
+    fn goes_on(&mut self, link: Option<&Link>, service: &Service, is_ipv4: bool) -> bool {
+        let Some(link) = link else {
+            // One that is back by the next look has nothing taken back, and is announced on anew.
+            return !std::mem::replace(&mut self.is_missed, true);
+        };
+        let has_changed = *link != self.link || self.is_missed;
+        // Where another takes its place, what it would take back may be what is announced now, which itself takes the
+        // place of what was (RFC 6762 §10.2).
+        if has_changed && !told(service, link, is_ipv4).0.is_empty() {
+            self.task.abort();
+        }
+        !has_changed && !self.task.is_finished()
+    }
+
     async fn end(self) {
         drop(self.stop);
         if let Err(error) = self.task.await {
@@ -117,20 +153,13 @@ impl Speaking {
 /// Speakers by the index of their interface and whether it is over IPv4.
 type Speakers = HashMap<(u32, bool), Speaking>;
 
-/// Has somebody speak for `service` on each interface that it is to be announced on, and nobody on others.
-fn follow(speaking: &mut Speakers, service: &Service) {
-    let links = interfaces::links(service.offer.reach);
-    // One whose interface has changed is replaced: what it would take back may be what is announced now, which itself
-    // takes the place of what was (RFC 6762 §10.2). One whose interface is gone says goodbye as it is dropped.
-    speaking.retain(|(index, _), known| {
+/// Has somebody speak for `service` on each of `links` that it is to be announced on, and nobody on others.
+fn follow(speaking: &mut Speakers, service: &Service, links: &[Link]) {
+    speaking.retain(|(index, is_ipv4), known| {
         let link = links.iter().find(|link| link.index == *index);
-        let has_changed = link.is_some_and(|link| *link != known.link);
-        if has_changed {
-            known.task.abort();
-        }
-        link.is_some() && !has_changed && !known.task.is_finished()
+        known.goes_on(link, service, *is_ipv4)
     });
-    for link in &links {
+    for link in links {
         for is_ipv4 in [true, false] {
             if speaking.len() >= MEMBERS_MAX || speaking.contains_key(&(link.index, is_ipv4)) {
                 continue;
@@ -146,10 +175,14 @@ fn follow(speaking: &mut Speakers, service: &Service) {
     }
 }
 
+/// The addresses of `service` on `link` of this version of IP, and of the other.
+fn told(service: &Service, link: &Link, is_ipv4: bool) -> (Vec<IpAddr>, Vec<IpAddr>) {
+    (service.offer.addresses_on(link).into_iter()).partition(|address| address.is_ipv4() == is_ipv4)
+}
+
 /// Has somebody speak for `service` on `link`; `None` when it has no address there.
 fn speak(service: &Service, link: &Link, is_ipv4: bool) -> io::Result<Option<Speaking>> {
-    let (told, other): (Vec<IpAddr>, Vec<IpAddr>) = (service.offer.addresses_on(link).into_iter())
-        .partition(|address| address.is_ipv4() == is_ipv4);
+    let (told, other) = told(service, link, is_ipv4);
     if told.is_empty() {
         return Ok(None);
     }
@@ -161,7 +194,43 @@ fn speak(service: &Service, link: &Link, is_ipv4: bool) -> io::Result<Option<Spe
     let speaker = Speaker::start(member, service.port, records);
     Ok(Some(Speaking {
         link: link.clone(),
+        is_missed: false,
         stop,
         task: tokio::spawn(speaker.run(stopped)),
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::interfaces::Reach, *};
+    use crate::registry::Instance;
+
+    /// A server at 127.0.0.1, on a UDP port of multicast DNS that is for these tests alone.
+    async fn service() -> Service {
+        let addresses = ["127.0.0.1:50051".to_owned()];
+        Service {
+            label: "shippy-1".to_owned(),
+            record: Record::new(&Instance::depot(), &[]).unwrap(),
+            offer: Offer::new(&addresses, &[]).await.unwrap(),
+            port: 25_358,
+        }
+    }
+
+    #[tokio::test]
+    async fn who_speaks_goes_on_until_two_looks_have_missed_the_interface() {
+        let service = service().await;
+        let links = interfaces::links(Reach::Loopback).unwrap();
+        let mut speaking = Speakers::new();
+        for (seen, count) in [(&links[..], 1), (&[], 1), (&links, 1), (&[], 1), (&[], 0)] {
+            follow(&mut speaking, &service, seen);
+            assert_eq!(speaking.len(), count);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_thread_that_cannot_be_had_is_an_error() {
+        // No address space has room for such a stack.
+        let thread = thread::Builder::new().stack_size(1 << 47);
+        assert!(Responder::start_in(thread, service().await).await.is_err());
+    }
 }

@@ -102,7 +102,7 @@ impl Search {
                 return result;
             }
             let event = tokio::select! {
-                sightings = self.query.replies(&mut self.buffer) => Event::Heard(sightings),
+                sightings = self.query.replies(&mut self.buffer, &self.links) => Event::Heard(sightings),
                 sightings = browsed(self.browse.as_mut()) => Event::Heard(sightings),
                 () = until(self.next_question) => Event::QuestionDue,
                 () = due(self.browse_at) => Event::BrowseDue,
@@ -134,7 +134,9 @@ impl Search {
     }
 
     fn ask(&mut self) {
-        self.links = interfaces::links(self.reach);
+        if let Ok(links) = interfaces::links(self.reach) {
+            self.links = links;
+        }
         self.next_question = Clock::now() + pause(self.questions);
         self.questions = self.questions.saturating_add(1);
         let sent = self.query.ask(&self.links);

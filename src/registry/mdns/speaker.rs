@@ -7,6 +7,7 @@ use std::{future::pending, io, net::SocketAddr, time::Duration};
 use simple_dns::{Packet, SimpleDnsError};
 use tokio::{
     sync::oneshot,
+    task::yield_now,
     time::{Instant, sleep_until},
 };
 
@@ -14,11 +15,9 @@ use super::{
     group::{MESSAGE_MAX, Member},
     message,
     records::{Choice, Records},
-    schedule::Schedule,
+    schedule::{Announcements, Schedule},
 };
 
-/// When to announce a server for the second time (RFC 6762 §8.3).
-const AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// The least delay of an answer that others may give as well, and what chance adds to it (RFC 6762 §6).
 const DELAY: Duration = Duration::from_millis(20);
 const DELAY_MORE: u16 = 100;
@@ -32,20 +31,21 @@ pub(super) struct Speaker {
     port: u16,
     records: Records,
     schedule: Schedule,
+    announcements: Announcements,
 }
 
 impl Speaker {
-    /// Announces `records` as `member`, on the UDP port `port` of multicast DNS, and once more a second later.
+    /// Announces `records` as `member`, on the UDP port `port` of multicast DNS.
     pub(super) fn start(member: Member, port: u16, records: Records) -> Self {
         let mut speaker = Self {
             member,
             port,
             schedule: Schedule::new(records.len()),
+            announcements: Announcements::default(),
             records,
         };
-        speaker.say(&speaker.records.announcement());
-        let again = speaker.records.announcement();
-        speaker.schedule.add(again, AGAIN_AFTER);
+        speaker.announce(Duration::ZERO);
+        speaker.say_pending();
         speaker
     }
 
@@ -57,18 +57,20 @@ impl Speaker {
                 // Whatever comes in, what is due is said, and the end is heard of.
                 biased;
                 _ = &mut stop => break,
-                () = due(self.schedule.due()) => {
-                    let choice = self.schedule.take();
-                    self.say(&choice);
-                }
+                () = due(self.schedule.due()) => self.say_pending(),
+                () = due(self.announcements.due()) => self.announce(Announcements::NOTICE),
                 heard = self.member.hear(&mut buffer) => match heard {
-                    Ok((length, sender)) => self.answer(&buffer[..length], sender),
+                    Ok((length, sender)) => {
+                        self.answer(&buffer[..length], sender);
+                        // The others of this thread have their turn, however much is asked here.
+                        yield_now().await;
+                    }
                     Err(error) => return self.failed("hear", &error),
                 },
             }
         }
         match self.records.goodbye() {
-            Ok(goodbye) => self.sent(self.member.say(&goodbye)),
+            Ok(goodbye) => _ = self.sent(self.member.say(&goodbye)),
             Err(error) => self.failed("write", &error),
         }
     }
@@ -83,14 +85,16 @@ impl Speaker {
             return;
         }
         let is_defence = !query.name_servers.is_empty();
-        if sender.port() != self.port {
+        // Who claims to be elsewhere is not told himself: it would reach somebody who has not asked.
+        let is_near = self.member.link().is_near(sender.ip());
+        if is_near && sender.port() != self.port {
             self.tell(self.records.reply(&query, &choice), sender);
         } else if is_defence {
             let was_said = |place| self.schedule.was_said(place, DEFENDED_FOR);
             if !choice.places().any(was_said) {
                 self.say(&choice);
             }
-        } else if self.may_be_told_alone(&query, &choice) {
+        } else if is_near && self.may_be_told_alone(&query, &choice) {
             self.tell(self.records.message(&choice), sender);
         } else {
             let is_shared = self.records.is_shared(&choice);
@@ -109,27 +113,48 @@ impl Speaker {
             && choice.answers.iter().all(was_said_lately)
     }
 
-    /// Says `choice` to the group.
-    fn say(&mut self, choice: &Choice) {
-        self.schedule.note(choice);
-        match self.records.message(choice) {
-            Ok(message) => self.sent(self.member.say(&message)),
-            Err(error) => self.failed("write", &error),
+    /// Has all be announced after `delay`, together with what is pending.
+    fn announce(&mut self, delay: Duration) {
+        self.announcements.begin();
+        let announcement = self.records.announcement();
+        self.schedule.add(announcement, delay);
+    }
+
+    fn say_pending(&mut self) {
+        let choice = self.schedule.take();
+        let is_sent = self.say(&choice);
+        if choice.covers(&self.records.announcement()) {
+            self.announcements.note(is_sent);
         }
+    }
+
+    /// Says `choice` to the group; whether that was sent.
+    fn say(&mut self, choice: &Choice) -> bool {
+        let is_sent = match self.records.message(choice) {
+            Ok(message) => self.sent(self.member.say(&message)),
+            Err(error) => {
+                self.failed("write", &error);
+                false
+            }
+        };
+        if is_sent {
+            self.schedule.note(choice);
+        }
+        is_sent
     }
 
     fn tell(&self, message: Result<Vec<u8>, SimpleDnsError>, sender: SocketAddr) {
         match message {
-            Ok(message) => self.sent(self.member.tell(&message, sender)),
+            Ok(message) => _ = self.sent(self.member.tell(&message, sender)),
             Err(error) => self.failed("write", &error),
         }
     }
 
-    /// An interface that does not carry what is said is an everyday thing, and said where nobody finds the server.
-    fn sent(&self, result: io::Result<usize>) {
-        if let Err(error) = result {
-            self.failed("send", &error);
-        }
+    /// Whether it was sent. An interface that does not carry what is said is an everyday thing, and said where nobody
+    /// finds the server.
+    fn sent(&self, result: io::Result<usize>) -> bool {
+        let result = result.inspect_err(|error| self.failed("send", error));
+        result.is_ok()
     }
 
     fn failed(&self, what: &str, error: &dyn std::error::Error) {
