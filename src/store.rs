@@ -99,6 +99,19 @@ pub struct NewConsignment {
     pub trace: Option<Trace>,
 }
 
+impl NewConsignment {
+    /// That of `id` with its canonical encoding, `body`; of nobody who is known, and by no request.
+    pub fn new(id: impl Into<String>, body: impl Into<Bytes>) -> Self {
+        Self {
+            id: id.into(),
+            body: body.into(),
+            created_by: None,
+            request: None,
+            trace: None,
+        }
+    }
+}
+
 /// A consignment that is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredConsignment {

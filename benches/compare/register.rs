@@ -49,13 +49,7 @@ pub(crate) fn fill(path: &Path, count: u64) -> anyhow::Result<()> {
 fn numbered(number: u64) -> NewConsignment {
     let mut consignment = record::consignment(number, consignment::new_id());
     let body = consignment::canonical(&mut consignment);
-    NewConsignment {
-        id: consignment.id,
-        body,
-        created_by: None,
-        request: None,
-        trace: None,
-    }
+    NewConsignment::new(consignment.id, body)
 }
 
 /// What the register at `path` and the files beside it take, in bytes.

@@ -37,11 +37,5 @@ fn renamed(sample: &Consignment) -> NewConsignment {
         ..sample.clone()
     };
     let body = consignment::canonical(&mut consignment);
-    NewConsignment {
-        id,
-        body,
-        created_by: None,
-        request: None,
-        trace: None,
-    }
+    NewConsignment::new(id, body)
 }

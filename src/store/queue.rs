@@ -156,17 +156,7 @@ mod tests {
             refused: refused.clone(),
         };
         let (queue, mut tasks) = Queue::new(bound);
-        let batch = || {
-            let body = vec![0; 600].into();
-            let id = "tea-1".into();
-            vec![NewConsignment {
-                id,
-                body,
-                created_by: None,
-                request: None,
-                trace: None,
-            }]
-        };
+        let batch = || vec![NewConsignment::new("tea-1", vec![0; 600])];
         let mut first = Box::pin(queue.append(batch()));
         assert!((&mut first).now_or_never().is_none());
         let second = queue.append(batch()).await;

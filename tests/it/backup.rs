@@ -46,11 +46,8 @@ fn fill(home: &Path, count: usize) {
                 ..Consignment::default()
             };
             NewConsignment {
-                id: consignment.id.clone(),
-                body: canonical(&mut consignment),
                 created_by: Some("crane".into()),
-                request: None,
-                trace: None,
+                ..NewConsignment::new(consignment.id.clone(), canonical(&mut consignment))
             }
         };
         let batch = (0..1_000).map(new).collect();

@@ -114,13 +114,7 @@ async fn made() -> TempDir {
     let store = SqliteStore::open(&home.path().join("register.db")).unwrap();
     let new = |number| {
         let mut consignment = consignment(number);
-        NewConsignment {
-            id: consignment.id.clone(),
-            body: canonical(&mut consignment),
-            created_by: None,
-            request: None,
-            trace: None,
-        }
+        NewConsignment::new(consignment.id.clone(), canonical(&mut consignment))
     };
     store
         .append((0..CONSIGNMENTS).map(new).collect())

@@ -127,13 +127,7 @@ impl Subject {
 }
 
 fn new(id: impl Into<String>, body: impl Into<Bytes>) -> NewConsignment {
-    NewConsignment {
-        id: id.into(),
-        body: body.into(),
-        created_by: None,
-        request: None,
-        trace: None,
-    }
+    NewConsignment::new(id, body)
 }
 
 fn everything(store_end: u64) -> Scan {

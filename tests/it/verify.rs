@@ -97,13 +97,7 @@ fn new(number: usize) -> NewConsignment {
         }],
         ..Consignment::default()
     };
-    NewConsignment {
-        id: consignment.id.clone(),
-        body: canonical(&mut consignment),
-        created_by: None,
-        request: None,
-        trace: None,
-    }
+    NewConsignment::new(consignment.id.clone(), canonical(&mut consignment))
 }
 
 fn change(path: &Path, statement: &str) {

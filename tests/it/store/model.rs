@@ -88,8 +88,6 @@ fn consignment() -> impl Strategy<Value = NewConsignment> {
         };
         NewConsignment {
             created_by: creator.map(Into::into),
-            request: None,
-            trace: None,
             ..new(id, consignment.encode_to_vec())
         }
     })

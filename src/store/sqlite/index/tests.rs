@@ -80,13 +80,7 @@ impl Subject {
     }
 
     async fn append(&mut self, bodies: Vec<Vec<u8>>) {
-        let new = |body: &Vec<u8>| NewConsignment {
-            id: consignment::new_id(),
-            body: body.clone().into(),
-            created_by: None,
-            request: None,
-            trace: None,
-        };
+        let new = |body: &Vec<u8>| NewConsignment::new(consignment::new_id(), body.clone());
         let outcomes = self.store.append(bodies.iter().map(new).collect()).await;
         for (body, outcome) in bodies.into_iter().zip(outcomes.unwrap()) {
             let Outcome::Stored(receipt) = outcome else {
