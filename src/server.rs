@@ -234,15 +234,15 @@ pub async fn serve_bare(listener: TcpListener, service: impl ShippingService) ->
     let room = Arc::new(Room::new(&limits, Arc::clone(&counts)));
     let door = Door {
         listener,
-        gate: Gate::new(
-            routes.into_axum_router(),
+        gate: Arc::new(Gate {
+            routes: routes.into_axum_router(),
             web,
             register,
             room,
-            Calls::default(),
-            None,
-            None,
-        ),
+            calls: Calls::default(),
+            tracer: None,
+            guard: None,
+        }),
         handshake: None,
         seats: Seats::new(&limits, false, counts),
         limits,

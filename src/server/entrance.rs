@@ -89,15 +89,15 @@ impl Entrance {
             };
             let door = Door {
                 listener,
-                gate: Gate::new(
-                    routes.health,
-                    routes.web_health,
-                    register.clone(),
+                gate: Arc::new(Gate {
+                    routes: routes.health,
+                    web: routes.web_health,
+                    register: register.clone(),
                     room,
-                    self.calls.clone(),
-                    None,
-                    None,
-                ),
+                    calls: self.calls.clone(),
+                    tracer: None,
+                    guard: None,
+                }),
                 handshake: None,
                 // All are strangers, so that whoever has been there longest gives way, whatever he has under way.
                 seats: Seats::new(&limits, true, Arc::clone(&self.counts)),
@@ -113,15 +113,15 @@ impl Entrance {
         let seats = Seats::new(&self.limits, guard.is_some(), self.counts);
         let door = Door {
             listener: self.listener,
-            gate: Gate::new(
-                routes.all,
-                routes.web,
+            gate: Arc::new(Gate {
+                routes: routes.all,
+                web: routes.web,
                 register,
                 room,
-                self.calls,
-                self.tracer,
+                calls: self.calls,
+                tracer: self.tracer,
                 guard,
-            ),
+            }),
             handshake,
             seats: Arc::clone(&seats),
             limits: self.limits,

@@ -40,16 +40,16 @@ const GRPC: &[u8] = b"application/grpc";
 
 /// Serves `routes` in the name of one register.
 pub(super) struct Gate {
-    routes: Router,
+    pub(super) routes: Router,
     /// What is not gRPC.
-    web: Web,
-    register: HeaderValue,
-    room: Arc<Room>,
-    calls: Calls,
+    pub(super) web: Web,
+    pub(super) register: HeaderValue,
+    pub(super) room: Arc<Room>,
+    pub(super) calls: Calls,
     /// Where requests are traced.
-    tracer: Option<Tracer>,
+    pub(super) tracer: Option<Tracer>,
     /// Where not everybody may call everything.
-    guard: Option<Guard>,
+    pub(super) guard: Option<Guard>,
 }
 
 /// The gate as one peer meets it.
@@ -64,26 +64,6 @@ pub(super) struct PeersGate {
 }
 
 impl Gate {
-    pub(super) fn new(
-        routes: Router,
-        web: Web,
-        register: HeaderValue,
-        room: Arc<Room>,
-        calls: Calls,
-        tracer: Option<Tracer>,
-        guard: Option<Guard>,
-    ) -> Arc<Self> {
-        Arc::new(Self {
-            routes,
-            web,
-            register,
-            room,
-            calls,
-            tracer,
-            guard,
-        })
-    }
-
     /// The gate for `peer`, whose connection has `seat`.
     pub(super) fn meets(self: &Arc<Self>, peer: Peer, seat: Arc<Seat>) -> PeersGate {
         PeersGate {
