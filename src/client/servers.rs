@@ -208,13 +208,13 @@ mod tests {
         assert!(order[3..].iter().all(|address| address.ends_with(":2")));
     }
 
-    #[test]
-    fn what_failed_comes_last_until_it_answers() {
+    #[tokio::test(start_paused = true)]
+    async fn what_failed_comes_last_until_it_answers() {
         let mut servers = servers(three());
         let order = addresses(&servers);
         for address in &order[..2] {
             servers.note_failure(address);
-            std::thread::sleep(std::time::Duration::from_millis(2));
+            tokio::time::advance(Duration::from_millis(2)).await;
         }
         let mut later = order.clone();
         later.rotate_left(2);
