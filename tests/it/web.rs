@@ -5,7 +5,7 @@ mod create;
 mod events;
 mod health;
 mod list;
-mod metrics;
+pub(crate) mod metrics;
 mod openapi;
 mod strangers;
 mod trusted;

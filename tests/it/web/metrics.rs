@@ -28,6 +28,20 @@ fn metrics(server: &Server) -> String {
     answer.body
 }
 
+/// The metrics of a server that has all of them.
+pub(crate) fn all() -> String {
+    let home = folder();
+    let authority = Authority::new(home.path(), "ca");
+    let pair = authority.server(home.path(), "shippy");
+    let server = Server::start_with(home.path(), |command| {
+        command.args(pair.args());
+    });
+    let ask = |path| send_by_tls((server.address, &authority.file), "GET", path, &[]).is(200);
+    // Of requests something is told once there was one.
+    ask("/healthz");
+    ask("/metrics").body
+}
+
 /// The value of one series.
 #[track_caller]
 fn value(metrics: &str, series: &str) -> u64 {
@@ -164,16 +178,7 @@ fn it_is_told_when_the_certificate_ends_that_is_shown_now() {
 
 #[test]
 fn the_document_has_each_metric_that_there_is_and_no_other() {
-    let home = folder();
-    let authority = Authority::new(home.path(), "ca");
-    let pair = authority.server(home.path(), "shippy");
-    let server = Server::start_with(home.path(), |command| {
-        command.args(pair.args());
-    });
-    let ask = |path| send_by_tls((server.address, &authority.file), "GET", path, &[]).is(200);
-    // Of requests something is told once there was one.
-    ask("/healthz");
-    let metrics = ask("/metrics").body;
+    let metrics = all();
     let there: BTreeSet<_> = (metrics.lines())
         .filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next())
         .collect();
