@@ -185,6 +185,13 @@ fn prepare(mut consignment: Consignment, origin: &Origin) -> Result<Prepared, Ve
     Ok(Prepared { new, consignment })
 }
 
+/// Makes the consignment of `request` ready to be stored.
+fn prepare_single(request: Request<Consignment>) -> Result<Prepared, Status> {
+    let origin = Origin::of(&request);
+    prepare(request.into_inner(), &origin)
+        .map_err(|violations| invalid("the consignment cannot be stored", violations))
+}
+
 /// What is wrong with a request to list, if anything.
 fn check(request: &ListRequest) -> Result<(), Status> {
     let wrong = |field: &str, description: String| {
@@ -210,13 +217,10 @@ impl ShippingService for RegisterService {
         &self,
         request: Request<Consignment>,
     ) -> Result<Response<proto::Response>, Status> {
-        let origin = Origin::of(&request);
-        let prepared = prepare(request.into_inner(), &origin)
-            .map_err(|violations| invalid("the consignment cannot be stored", violations))?;
         let Prepared {
             new,
             mut consignment,
-        } = prepared;
+        } = prepare_single(request)?;
         let outcomes = self.store.append(vec![new]).await;
         let (created, receipt) = match &outcomes.map_err(|error| status(&error))?[..] {
             [Outcome::Stored(receipt)] => (true, receipt.clone()),

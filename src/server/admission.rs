@@ -39,7 +39,7 @@ pub(super) async fn admit<'r>(
     room: &'r Room,
     web: &Web,
     sort: &'r Sort,
-    request: Request<Incoming>,
+    mut request: Box<Request<Incoming>>,
     is_grpc: bool,
 ) -> Result<Admission<'r>, Status> {
     let is_awaited = if is_grpc {
@@ -58,12 +58,11 @@ pub(super) async fn admit<'r>(
             share: None,
         });
     }
-    let (parts, body) = request.into_parts();
-    let arriving = room.arrival.wait(body, is_grpc);
+    let arriving = room.arrival.wait(request.body_mut(), is_grpc);
     let arrived = if is_grpc {
         arriving.await
     } else {
-        web.arrived(arriving).await?
+        Box::pin(web.arrived(arriving)).await?
     };
     let Arrived { message, share } = arrived.map_err(|missing| match missing {
         Missing::Refused(why) => refuse(room, why),
@@ -75,7 +74,7 @@ pub(super) async fn admit<'r>(
     let sort = if is_one { room.creates() } else { sort };
     let place = room.take(sort).await.map_err(|why| refuse(room, why))?;
     Ok(Admission {
-        request: Request::from_parts(parts, Body::from(message)),
+        request: request.map(|_| Body::from(message)),
         sort,
         place,
         share,

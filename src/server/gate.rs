@@ -78,29 +78,12 @@ impl Gate {
 impl PeersGate {
     /// Answers `request`, which was `sent` with an id, if so.
     async fn answer(
-        self,
-        mut request: Request<Incoming>,
+        &self,
+        mut request: Box<Request<Incoming>>,
         sent: Option<RequestId>,
     ) -> Response<Body> {
         let is_grpc = is_grpc(&request);
-        let traced = self.trace(&request, is_grpc);
-        let sent = sent.or_else(|| traced.as_ref().map(Traced::trace_id));
-        let entry = identify(&mut request, sent, is_grpc, &self.peer);
-        let traced = traced.map(|traced| traced.join(request.extensions_mut()));
-        let rpc = if is_grpc {
-            resolve_alias(request.uri_mut());
-            None
-        } else {
-            web::rpc(request.method(), request.uri().path())
-        };
-        let path = rpc.unwrap_or(request.uri().path());
-        let mut call = self.gate.calls.begin(path);
-        if let Some(entry) = entry {
-            call.is_logged_as(entry);
-        }
-        if let Some(traced) = traced {
-            call.is_traced_as(traced);
-        }
+        let (rpc, mut call) = self.begin(&mut request, sent, is_grpc);
         match self.let_in(request, rpc, is_grpc, &mut call).await {
             Ok((response, held)) => {
                 call.becomes(code_of(&response, is_grpc));
@@ -120,6 +103,35 @@ impl PeersGate {
         }
     }
 
+    /// What `request`, which was `sent` with an id, if so, stands for where that is not what is at its path; and the call that
+    /// begins with it.
+    fn begin(
+        &self,
+        request: &mut Request<Incoming>,
+        sent: Option<RequestId>,
+        is_grpc: bool,
+    ) -> (Option<&'static str>, Call) {
+        let traced = self.trace(request, is_grpc);
+        let sent = sent.or_else(|| traced.as_ref().map(Traced::trace_id));
+        let entry = identify(request, sent, is_grpc, &self.peer);
+        let traced = traced.map(|traced| traced.join(request.extensions_mut()));
+        let rpc = if is_grpc {
+            resolve_alias(request.uri_mut());
+            None
+        } else {
+            web::rpc(request.method(), request.uri().path())
+        };
+        let path = rpc.unwrap_or(request.uri().path());
+        let mut call = self.gate.calls.begin(path);
+        if let Some(entry) = entry {
+            call.is_logged_as(entry);
+        }
+        if let Some(traced) = traced {
+            call.is_traced_as(traced);
+        }
+        (rpc, call)
+    }
+
     /// The span of `request`, where it has one.
     fn trace(&self, request: &Request<Incoming>, is_grpc: bool) -> Option<Traced> {
         let tracer = self.gate.tracer.as_ref()?;
@@ -128,17 +140,14 @@ impl PeersGate {
 
     /// Answers `request`, which stands for `rpc` where that is not what is at its path, and says what it holds meanwhile.
     async fn let_in(
-        self,
-        mut request: Request<Incoming>,
+        &self,
+        mut request: Box<Request<Incoming>>,
         rpc: Option<&'static str>,
         is_grpc: bool,
         call: &mut Call,
     ) -> Result<(Response<Body>, Held), Status> {
         let Self {
-            gate,
-            peer,
-            caller,
-            seat,
+            gate, peer, seat, ..
         } = self;
         let busy = seat.begin();
         if let Some(wanted) = request.headers().get(REGISTER_KEY)
@@ -154,14 +163,17 @@ impl PeersGate {
             gate.web.open(&mut request, peer.is_by_tls)?;
             let visitor = match &gate.guard {
                 None => Visitor::anybody(),
-                Some(guard) => guard.visitor(&peer, request.headers()),
+                Some(guard) => guard.visitor(peer, request.headers()),
             };
             request.extensions_mut().insert(visitor);
         }
         let path = rpc.unwrap_or(request.uri().path());
         let Admitted { caller, pass } = match &gate.guard {
-            None => Admitted { caller, pass: None },
-            Some(guard) => guard.check(&peer, path, request.headers())?,
+            None => Admitted {
+                caller: self.caller.clone(),
+                pass: None,
+            },
+            Some(guard) => guard.check(peer, path, request.headers())?,
         };
         // Where health alone is answered, nobody has more of a right to a place than others.
         if !is_open(path) && !gate.web.is_health_alone() {
@@ -181,32 +193,27 @@ impl PeersGate {
             place,
             share,
         } = admission::admit(room, &gate.web, sort, request, is_grpc).await?;
-        let answering = async {
-            if is_grpc {
-                match gate.routes.clone().call(request).await {
-                    Ok(response) => response,
-                    Err(never) => match never {},
-                }
-            } else {
-                let response = gate.web.clone().answer(request).await;
-                if response.status() == StatusCode::PAYLOAD_TOO_LARGE {
-                    room.count(Refused::Size);
-                }
-                response
-            }
+        let answered = if is_grpc {
+            let answered = timeout(REQUEST_TIMEOUT, gate.routes.clone().call(request)).await;
+            answered.map(|Ok(response)| response)
+        } else {
+            let answering = Box::pin(gate.web.clone().answer(request));
+            timeout(REQUEST_TIMEOUT, answering).await
         };
-        let answered = timeout(REQUEST_TIMEOUT, answering).await;
         drop(share);
         let response = answered.map_err(|_| {
             room.count(Refused::Time);
             service::timed_out(REQUEST_TIMEOUT)
         })?;
+        if !is_grpc && response.status() == StatusCode::PAYLOAD_TOO_LARGE {
+            room.count(Refused::Size);
+        }
         let held = Held {
             _place: sort.kept(place),
             _busy: busy,
             most_unread: sort.most_unread(),
             unread: Arc::clone(&sort.unread),
-            seat,
+            seat: Arc::clone(seat),
             pass,
         };
         Ok((response, held))
@@ -251,13 +258,18 @@ impl Service<Request<Incoming>> for PeersGate {
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let this = self.clone();
+        // Each function that it goes through has a place of its own for what it is given, so that a request as it is would
+        // make all of this several times as large.
+        let request = Box::new(request);
         Box::pin(async move {
-            let register = this.gate.register.clone();
             let sent = request_id::sent(request.headers());
             let said = (sent.as_ref()).and_then(|RequestId(id)| HeaderValue::from_str(id).ok());
             let mut response = this.answer(request, sent).await;
             let headers = response.headers_mut();
-            headers.insert(HeaderName::from_static(REGISTER_KEY), register);
+            headers.insert(
+                HeaderName::from_static(REGISTER_KEY),
+                this.gate.register.clone(),
+            );
             if let Some(id) = said {
                 headers.insert(&X_REQUEST_ID, id);
             }

@@ -54,8 +54,31 @@ pub(super) struct Append {
     /// When it was handed over.
     pub(super) since: Instant,
     /// Its share of the queue's bound, given back with the answer.
-    #[expect(dead_code, reason = "held")]
     room: OwnedSemaphorePermit,
+}
+
+impl Append {
+    /// Where its answer goes, and what it took with it.
+    pub(super) fn into_recipient(self) -> Recipient {
+        let Self {
+            batch,
+            recipient,
+            room,
+            ..
+        } = self;
+        recipient.bring(Spent {
+            _batch: batch,
+            _room: room,
+        })
+    }
+}
+
+/// What a batch took while it waited. It goes back to who waits, as memory is let go of best by the thread that took it: from
+/// another's it takes a lock, and is not at hand for the next.
+#[derive(Debug)]
+pub(super) struct Spent {
+    _batch: Vec<NewConsignment>,
+    _room: OwnedSemaphorePermit,
 }
 
 /// Where a writer's tasks are handed over.

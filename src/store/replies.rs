@@ -9,6 +9,7 @@ use tokio::{
     sync::oneshot,
 };
 
+use super::queue::Spent;
 use crate::store::{Outcome, StoreError, traced::Commit};
 
 pub(super) type Answer = Result<Vec<Outcome>, StoreError>;
@@ -19,6 +20,7 @@ pub(super) struct Recipient {
     sender: oneshot::Sender<Delivery>,
     /// Where it waits; `None` outside of any runtime.
     runtime: Option<Id>,
+    spent: Option<Spent>,
 }
 
 /// One who waits.
@@ -30,6 +32,7 @@ struct Delivery {
     answer: Answer,
     /// The commit that it comes of, if any.
     commit: Option<Commit>,
+    spent: Option<Spent>,
     others: Others,
 }
 
@@ -52,7 +55,12 @@ impl Drop for Others {
 pub(super) fn expect() -> (Recipient, Waiting) {
     let (sender, receiver) = oneshot::channel();
     let runtime = Handle::try_current().ok().map(|handle| handle.id());
-    (Recipient { sender, runtime }, Waiting(receiver))
+    let recipient = Recipient {
+        sender,
+        runtime,
+        spent: None,
+    };
+    (recipient, Waiting(receiver))
 }
 
 impl Waiting {
@@ -65,19 +73,27 @@ impl Waiting {
         let Delivery {
             answer,
             commit,
+            spent,
             others,
         } = delivery;
-        drop(others);
+        drop((spent, others));
         (answer, commit)
     }
 }
 
 impl Recipient {
+    /// Has `spent` come with the answer.
+    pub(super) fn bring(mut self, spent: Spent) -> Self {
+        self.spent = Some(spent);
+        self
+    }
+
     fn deliver(self, answer: Answer, commit: Option<Commit>, others: Others) {
         // Whoever asked may have gone. What was not taken is dropped here, and so delivered to the others.
         let _ = self.sender.send(Delivery {
             answer,
             commit,
+            spent: self.spent,
             others,
         });
     }

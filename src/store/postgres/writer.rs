@@ -138,7 +138,7 @@ impl Work {
         self.tried.clear();
         (self.rows, self.bytes) = (0, 0);
         let group = std::mem::take(&mut self.group);
-        group.into_iter().map(|append| append.recipient)
+        group.into_iter().map(Append::into_recipient)
     }
 
     /// Commits the group, or asks the database whether it is back where there is none, and answers whom it can.
@@ -241,7 +241,7 @@ impl Work {
             self.tried.clear();
         }
         log::failed(&old, error);
-        let told = |append: Append| (append.recipient, Err(error.clone()));
+        let told = |append: Append| (append.into_recipient(), Err(error.clone()));
         replies::deliver(old.into_iter().map(told), Some(commit));
     }
 }

@@ -118,7 +118,7 @@ impl Writer {
             self.meters.committed(commit.consignments, took);
             log::committed(&group, outcomes, took);
         }
-        let recipients = group.into_iter().map(|append| append.recipient);
+        let recipients = group.into_iter().map(Append::into_recipient);
         match result {
             Ok(Committed { outcomes, .. }) => {
                 let answers = recipients.zip(outcomes.into_iter().map(Ok));
