@@ -152,20 +152,34 @@ pub fn clear_server_fields(consignment: &mut Consignment) {
     consignment.created_by.clear();
 }
 
-/// Appends to `body`, a canonical encoding, what the server says of the consignment: its sequence number, when it was
-/// stored, in microseconds since the Unix epoch, and by whom, empty where that is not known. Encoded messages that
-/// follow one another are merged on decoding (protobuf encoding, "last one wins"), so this is the encoding of the listed
-/// consignment, and the name stands at its end.
-pub fn write_server_fields(body: &mut Vec<u8>, sequence: u64, created_at: i64, created_by: &str) {
-    // Field by field, as a list does this for each record.
-    encoding::message::encode(CREATED_AT, &timestamp(created_at), body);
-    if sequence > 0 {
-        encoding::uint64::encode(SEQUENCE, &sequence, body);
-    }
-    if !created_by.is_empty() {
-        encoding::encode_key(CREATED_BY, encoding::WireType::LengthDelimited, body);
-        encoding::encode_varint(created_by.len() as u64, body);
-        body.extend_from_slice(created_by.as_bytes());
+/// Writes what the server says of one consignment after the other, field by field, as a list does this for each record.
+#[derive(Debug, Default)]
+pub struct ServerFields {
+    /// When the last one was stored, and that encoded: what was committed together has one time.
+    created_at: Option<i64>,
+    encoded: Vec<u8>,
+}
+
+impl ServerFields {
+    /// Appends to `body`, a canonical encoding, what the server says of the consignment: its sequence number, when it was
+    /// stored, in microseconds since the Unix epoch, and by whom, empty where that is not known. Encoded messages that
+    /// follow one another are merged on decoding (protobuf encoding, "last one wins"), so this is the encoding of the
+    /// listed consignment, and the name stands at its end.
+    pub fn write(&mut self, body: &mut Vec<u8>, sequence: u64, created_at: i64, created_by: &str) {
+        if self.created_at != Some(created_at) {
+            self.created_at = Some(created_at);
+            self.encoded.clear();
+            encoding::message::encode(CREATED_AT, &timestamp(created_at), &mut self.encoded);
+        }
+        body.extend_from_slice(&self.encoded);
+        if sequence > 0 {
+            encoding::uint64::encode(SEQUENCE, &sequence, body);
+        }
+        if !created_by.is_empty() {
+            encoding::encode_key(CREATED_BY, encoding::WireType::LengthDelimited, body);
+            encoding::encode_varint(created_by.len() as u64, body);
+            body.extend_from_slice(created_by.as_bytes());
+        }
     }
 }
 
@@ -219,17 +233,23 @@ mod tests {
         #[test]
         fn what_the_server_says_is_encoded_as_its_fields_are(
             description: String,
-            sequence in prop_oneof![Just(0), any::<u64>()],
-            created_at in prop_oneof![Just(0), Just(-1), Just(i64::MIN), any::<i64>()],
-            created_by in prop_oneof![Just(String::new()), any::<String>()],
+            said in proptest::collection::vec((
+                prop_oneof![Just(0), any::<u64>()],
+                prop_oneof![Just(0), Just(-1), Just(i64::MIN), any::<i64>()],
+                prop_oneof![Just(String::new()), any::<String>()],
+            ), 1..4),
         ) {
-            let mut consignment = Consignment { description, ..Consignment::default() };
-            let mut listed = canonical(&mut consignment).to_vec();
-            write_server_fields(&mut listed, sequence, created_at, &created_by);
-            consignment.sequence = sequence;
-            consignment.created_at = Some(timestamp(created_at));
-            consignment.created_by = created_by;
-            prop_assert_eq!(listed, consignment.encode_to_vec());
+            let mut fields = ServerFields::default();
+            for (sequence, created_at, created_by) in said {
+                let description = description.clone();
+                let mut consignment = Consignment { description, ..Consignment::default() };
+                let mut listed = canonical(&mut consignment).to_vec();
+                fields.write(&mut listed, sequence, created_at, &created_by);
+                consignment.sequence = sequence;
+                consignment.created_at = Some(timestamp(created_at));
+                consignment.created_by = created_by;
+                prop_assert_eq!(listed, consignment.encode_to_vec());
+            }
         }
     }
 }

@@ -244,7 +244,7 @@ impl ShippingService for RegisterService {
     ) -> Result<Response<proto::Response>, Status> {
         let last = self.last_sequence().await?;
         let everything = self.scan(ListRequest::default(), last)?;
-        let mut pages = Pages::new(Arc::clone(&self.store), everything, usize::MAX, None);
+        let mut pages = Pages::new(Arc::clone(&self.store), everything, None);
         let mut reply = proto::Response::default();
         let mut bytes = 0;
         while let Some(chunk) = pages.next().await? {
@@ -279,13 +279,16 @@ impl ShippingService for RegisterService {
             limit => usize::try_from(limit).unwrap_or(usize::MAX),
         };
         let follow = request.follow;
-        let scan = self.scan(request, last)?;
+        let scan = Scan {
+            limit,
+            ..self.scan(request, last)?
+        };
         let follower = follow.then(|| Follower {
             newest: self.store.newest(),
             stopping: self.stopping.clone(),
             _counted: Counted::new(&self.followers),
         });
-        let pages = Pages::new(Arc::clone(&self.store), scan, limit, follower);
+        let pages = Pages::new(Arc::clone(&self.store), scan, follower);
         let chunks = stream::try_unfold(pages, |mut pages| async {
             let chunk = pages.next().await?;
             Ok(chunk.map(|chunk| (chunk, pages)))

@@ -10,7 +10,7 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use prometheus_client::registry::Registry;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use crate::traces::Trace;
 
@@ -61,6 +61,25 @@ pub trait Store: Send + Sync {
     ///
     /// [`StoreError`] when the records could not be read.
     async fn scan(&self, scan: &Scan) -> Result<Page, StoreError>;
+
+    /// Sends the pages of what `scan` asks for, as [`Store::scan`] finds them, as long as `pages` takes one at once, or some
+    /// of them; what is left to read then, `None` when nothing is. Whoever reads many pages waits for each of them less than
+    /// if it asked for one after the other.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when the records could not be read that come after those that were sent.
+    async fn scan_on(
+        &self,
+        mut scan: Scan,
+        pages: &mpsc::Sender<Page>,
+    ) -> Result<Option<Scan>, StoreError> {
+        let page = self.scan(&scan).await?;
+        let goes_on = scan.pass(&page);
+        // An error says that nobody takes pages any more, as the next one will.
+        let _ = pages.send(page).await;
+        Ok(goes_on.then_some(scan))
+    }
 
     /// The sequence number of the newest consignment, 0 in an empty register.
     ///
@@ -159,6 +178,19 @@ pub struct Scan {
     pub newest_first: bool,
     /// At most so many records, at least 1; a page may hold fewer.
     pub limit: usize,
+}
+
+impl Scan {
+    /// Goes on after `page`, the first of what it asks for; whether there is more to read.
+    pub fn pass(&mut self, page: &Page) -> bool {
+        self.limit -= page.records.len();
+        if self.newest_first {
+            self.through = page.through.saturating_sub(1);
+        } else {
+            self.after = page.through;
+        }
+        self.limit > 0 && !page.is_last
+    }
 }
 
 /// `time` in microseconds since the Unix epoch; 0 for a clock that stands before it.

@@ -15,7 +15,7 @@ use tonic::{Code, Request, Status};
 
 use super::{MAX_LISTED_IDS, Origin, Prepared, RegisterService, invalid, prepare};
 use crate::{
-    consignment::{MAX_ENCODED_BYTES, write_server_fields},
+    consignment::{MAX_ENCODED_BYTES, ServerFields},
     proto::{
         Consignment, Container, CreateChunk, ListChunk, ListRequest, Position,
         shipping_service_server::ShippingService as _,
@@ -54,7 +54,7 @@ pub(crate) fn consignment(data: &[u8]) -> Option<Consignment> {
     check_filters(&consignment, &new.body);
 
     let mut listed = new.body.to_vec();
-    write_server_fields(&mut listed, 7, 1_795_356_486_123_456, "crane");
+    ServerFields::default().write(&mut listed, 7, 1_795_356_486_123_456, "crane");
     let listed = Consignment::decode(&listed[..]).unwrap();
     assert_eq!((listed.sequence, &*listed.created_by), (7, "crane"));
     Some(listed)

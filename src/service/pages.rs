@@ -3,7 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use prometheus_client::metrics::gauge::Gauge;
-use tokio::{sync::watch, task::JoinHandle};
+use tokio::sync::{mpsc, watch};
+use tokio_util::task::AbortOnDropHandle;
 use tonic::Status;
 
 use super::statuses::status;
@@ -15,20 +16,28 @@ use crate::{
 /// How long a followed list stays silent at most: well below the shortest time after which a client gives up.
 const HEARTBEAT: Duration = Duration::from_millis(1_500);
 
+/// Pages that are read ahead at most, beside the one that is being sent.
+const PAGES_AHEAD: usize = 2;
+
 /// What a list still has to send.
 pub(super) struct Pages {
     store: Arc<dyn Store>,
-    /// What has not been asked of the store.
+    /// What is left to take.
     scan: Scan,
-    remaining: usize,
     /// Present when it goes on after what was stored when it began.
     follower: Option<Follower>,
     state: State,
     /// What was read and not sent.
     chunks: std::vec::IntoIter<ListChunk>,
-    /// The page after it. It is read while the one before is sent, and never more than this one, so what a list keeps
-    /// does not grow when its receiver is slow.
-    ahead: Option<JoinHandle<Result<Page, StoreError>>>,
+    /// The pages after them, as long as there are some.
+    ahead: Option<Ahead>,
+}
+
+/// What is read while what came before is sent: never more than some pages, so what a list keeps does not grow when its
+/// receiver is slow.
+struct Ahead {
+    pages: mpsc::Receiver<Page>,
+    reading: AbortOnDropHandle<Result<(), StoreError>>,
 }
 
 /// How far a list has come.
@@ -82,16 +91,10 @@ impl Follower {
 }
 
 impl Pages {
-    pub(super) fn new(
-        store: Arc<dyn Store>,
-        scan: Scan,
-        limit: usize,
-        follower: Option<Follower>,
-    ) -> Self {
+    pub(super) fn new(store: Arc<dyn Store>, scan: Scan, follower: Option<Follower>) -> Self {
         Self {
             store,
             scan,
-            remaining: limit,
             follower,
             state: State::Reading,
             chunks: Vec::new().into_iter(),
@@ -110,48 +113,62 @@ impl Pages {
         if self.state == State::Done {
             return Ok(None);
         }
-        let page = self.read().await?;
+        let page = match &mut self.ahead {
+            Some(ahead) => ahead.next().await,
+            None => self.store.scan(&self.scan).await,
+        };
+        let page = page.map_err(|error| status(&error))?;
         self.pass(&page);
-        if self.state == State::Reading {
-            self.read_ahead();
-        }
         self.chunks = chunks(&page).into_iter();
         Ok(self.chunks.next())
     }
 
-    /// The next page, which may be on its way.
-    async fn read(&mut self) -> Result<Page, Status> {
-        let page = if let Some(page) = self.ahead.take() {
-            (page.await).unwrap_or_else(|panic| Err(StoreError::Engine(Arc::new(panic))))
-        } else {
-            self.scan.limit = self.remaining;
-            self.store.scan(&self.scan).await
-        };
-        page.map_err(|error| status(&error))
-    }
-
     /// Goes on after `page`.
     fn pass(&mut self, page: &Page) {
-        self.remaining -= page.records.len();
-        if self.scan.newest_first {
-            self.scan.through = page.through.saturating_sub(1);
-        } else {
-            self.scan.after = page.through;
-        }
+        let goes_on = self.scan.pass(page);
         self.state = match &self.follower {
-            _ if self.remaining == 0 => State::Done,
-            _ if !page.is_last => State::Reading,
-            Some(_) => State::CaughtUp,
-            None => State::Done,
+            _ if goes_on => State::Reading,
+            Some(_) if self.scan.limit > 0 => State::CaughtUp,
+            _ => State::Done,
         };
+        if !goes_on {
+            self.ahead = None;
+        } else if self.ahead.is_none() {
+            self.ahead = Some(Ahead::begin(&self.store, self.scan.clone()));
+        }
+    }
+}
+
+impl Ahead {
+    /// Begins to read what `scan` asks `store` for. A task does so, as a scan that waits for its turn must not keep it while
+    /// nobody looks: the list's receiver may be slow.
+    fn begin(store: &Arc<dyn Store>, mut scan: Scan) -> Self {
+        let (sender, pages) = mpsc::channel(PAGES_AHEAD);
+        let store = Arc::clone(store);
+        let reading = async move {
+            // An error says that nobody takes them any more.
+            while let Ok(room) = sender.reserve().await {
+                drop(room);
+                match store.scan_on(scan, &sender).await? {
+                    Some(rest) => scan = rest,
+                    None => break,
+                }
+            }
+            Ok(())
+        };
+        Self {
+            pages,
+            reading: AbortOnDropHandle::new(tokio::spawn(reading)),
+        }
     }
 
-    /// Lets the next page be read meanwhile. A task does so, as a scan that waits for its turn must not keep it while
-    /// nobody looks: its receiver may be slow.
-    fn read_ahead(&mut self) {
-        self.scan.limit = self.remaining;
-        let (store, scan) = (Arc::clone(&self.store), self.scan.clone());
-        self.ahead = Some(tokio::spawn(async move { store.scan(&scan).await }));
+    async fn next(&mut self) -> Result<Page, StoreError> {
+        if let Some(page) = self.pages.recv().await {
+            return Ok(page);
+        }
+        let ended = (&mut self.reading).await;
+        ended.unwrap_or_else(|panic| Err(StoreError::Engine(Arc::new(panic))))?;
+        Err(StoreError::Closed)
     }
 }
 

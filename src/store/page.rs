@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{MalformedBody, Receipt, Scan, StoredConsignment};
-use crate::consignment;
+use crate::consignment::ServerFields;
 
 /// Most records of one page: several chunks of a stream, so that what a scan takes beside its records is shared by
 /// many of them.
@@ -32,7 +32,7 @@ pub struct Page {
 }
 
 /// The records of a page, one behind the other in one buffer, each as a list sends it
-/// ([`consignment::write_server_fields`]): a list moves them without touching them one by one.
+/// ([`ServerFields`]): a list moves them without touching them one by one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Records {
     encoded: Bytes,
@@ -113,6 +113,7 @@ pub(super) struct PageBuilder<'s> {
     last: u64,
     encoded: Vec<u8>,
     places: Vec<Place>,
+    server_fields: ServerFields,
 }
 
 impl<'s> PageBuilder<'s> {
@@ -125,6 +126,7 @@ impl<'s> PageBuilder<'s> {
             last: 0,
             encoded: Vec::new(),
             places: Vec::new(),
+            server_fields: ServerFields::default(),
         }
     }
 
@@ -158,7 +160,7 @@ impl<'s> PageBuilder<'s> {
             self.encoded.extend_from_slice(body);
             let body_end = self.encoded.len();
             let encoded = &mut self.encoded;
-            consignment::write_server_fields(encoded, sequence, created_at, created_by);
+            (self.server_fields).write(encoded, sequence, created_at, created_by);
             let end = encoded.len();
             self.places.push(Place {
                 sequence,

@@ -9,15 +9,21 @@ use std::{path::Path, sync::Arc};
 use async_trait::async_trait;
 use prometheus_client::registry::Registry;
 use rusqlite::{ErrorCode, Row, ffi};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
-use self::{index::Index, readers::Readers};
+use self::{
+    index::Index,
+    readers::{Reader, Readers},
+};
 use super::{
     Condition, NewConsignment, OpenError, Outcome, Page, Prospect, Receipt, Scan, Store,
     StoreError, StoredConsignment,
     queue::{Queue, QueueBound},
 };
 use crate::metrics::gauge;
+
+/// Most pages of a list that are read before other scans have their turn.
+const PAGES_AT_ONCE: usize = 16;
 
 pub mod backup;
 mod checkpoint;
@@ -137,6 +143,29 @@ impl Store for SqliteStore {
         Arc::clone(&self.readers)
             .read(move |reader| scan::scan(reader, &index, &scan))
             .await
+    }
+
+    async fn scan_on(
+        &self,
+        mut scan: Scan,
+        pages: &mpsc::Sender<Page>,
+    ) -> Result<Option<Scan>, StoreError> {
+        let (pages, index) = (pages.clone(), Arc::clone(&self.index));
+        let read = move |reader: &mut Reader| {
+            for _ in 0..PAGES_AT_ONCE {
+                let Ok(room) = pages.try_reserve() else {
+                    break;
+                };
+                let page = scan::scan(reader, &index, &scan)?;
+                let goes_on = scan.pass(&page);
+                room.send(page);
+                if !goes_on {
+                    return Ok(None);
+                }
+            }
+            Ok(Some(scan))
+        };
+        Arc::clone(&self.readers).read(read).await
     }
 
     async fn last_sequence(&self) -> Result<u64, StoreError> {

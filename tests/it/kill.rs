@@ -14,7 +14,7 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use prost::Message as _;
 use shippy::{
-    consignment::{canonical, micros, new_id, write_server_fields},
+    consignment::{ServerFields, canonical, micros, new_id},
     proto::{
         Consignment, Container, ListRequest, Position,
         shipping_service_client::ShippingServiceClient,
@@ -182,7 +182,7 @@ pub(crate) async fn check(server: &Server, known: &Shared, after: u64) -> u64 {
         assert_eq!(consignment.sequence, last, "gapless");
         let body = encoding(&consignment);
         let mut whole = body.to_vec();
-        write_server_fields(
+        ServerFields::default().write(
             &mut whole,
             last,
             micros(&consignment.created_at.unwrap()),
