@@ -28,8 +28,8 @@ pub(super) fn announced(found: &Instance) -> Option<Instance> {
     if found.addresses.iter().any(is_open) {
         return None;
     }
-    let addresses = metadata::addresses(found);
-    (!addresses.is_empty()).then(|| Instance {
+    let addresses = metadata::addresses(found).ok()?;
+    Some(Instance {
         addresses,
         ..found.clone()
     })

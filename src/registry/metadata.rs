@@ -18,9 +18,17 @@ const TOKEN_MAX: usize = 128;
 /// Longest list of addresses, in bytes: what Consul takes as one value.
 const ADDRESSES_MAX: usize = 512;
 
-/// The addresses to announce for `instance`, the best first, as many as fit.
-pub(super) fn addresses(instance: &Instance) -> Vec<String> {
-    let mut addresses = places::spelled_out(&instance.addresses);
+/// Why a server is not announced that is nowhere.
+pub(super) const NOWHERE: &str = "there is no address to announce";
+
+/// The addresses to announce for `instance`, the best first, as many as fit, and at least one.
+///
+/// # Errors
+///
+/// Why there is none, which may pass.
+pub(super) fn addresses(instance: &Instance) -> Result<Vec<String>, String> {
+    let mut addresses = places::spelled_out(&instance.addresses)
+        .map_err(|error| format!("could not list the network interfaces: {error}"))?;
     let mut length = 0;
     let is_within = |address: &String| {
         length += address.len() + 1;
@@ -32,7 +40,10 @@ pub(super) fn addresses(instance: &Instance) -> Vec<String> {
         .take_while(|&fits| fits)
         .count();
     addresses.truncate(count);
-    addresses
+    if addresses.is_empty() {
+        return Err(NOWHERE.to_owned());
+    }
+    Ok(addresses)
 }
 
 /// The pairs for `instance` at `addresses`.
@@ -100,7 +111,7 @@ mod tests {
     #[test]
     fn what_is_written_is_read() {
         let depot = depot();
-        let mut pairs = HashMap::from(pairs(&depot, &addresses(&depot)));
+        let mut pairs = HashMap::from(pairs(&depot, &addresses(&depot).unwrap()));
         assert_eq!(read(&pairs), Some(depot));
         pairs.remove("addresses");
         assert_eq!(read(&pairs).unwrap().addresses, ["10.0.0.6:8"]);
@@ -143,9 +154,11 @@ mod tests {
         depot.addresses = (0..100)
             .map(|host| format!("10.0.0.{host}:50051"))
             .collect();
-        let kept = addresses(&depot);
+        let kept = addresses(&depot).unwrap();
         assert!(kept.join(",").len() <= ADDRESSES_MAX);
         assert_eq!(kept, depot.addresses[..kept.len()]);
         assert!(kept.len() > 30);
+        depot.addresses.clear();
+        assert_eq!(addresses(&depot).unwrap_err(), NOWHERE);
     }
 }

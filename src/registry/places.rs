@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeSet,
+    io,
     net::{IpAddr, SocketAddr, UdpSocket},
 };
 
@@ -11,25 +12,28 @@ const ELSEWHERE: &str = "192.0.2.1:9";
 /// `addresses` with each unspecified host (`0.0.0.0`, `[::]`) replaced by this machine's own addresses: first the one
 /// that it has on the way to the rest of the network, then the others; those of loopback only when there are no others,
 /// since whoever reads them is likely to be on another machine.
-pub(super) fn spelled_out(addresses: &[String]) -> Vec<String> {
-    let spell = |address: &String| match address.parse::<SocketAddr>() {
-        Ok(address) if address.ip().is_unspecified() => {
-            own(address.ip().is_ipv6(), &local_ips(), outward())
-                .into_iter()
-                .map(|ip| SocketAddr::new(ip, address.port()).to_string())
-                .collect()
+///
+/// # Errors
+///
+/// When the system does not say which those are, as when no more files may be opened.
+pub(super) fn spelled_out(addresses: &[String]) -> io::Result<Vec<String>> {
+    let mut spelled = Vec::new();
+    for address in addresses {
+        match address.parse::<SocketAddr>() {
+            Ok(open) if open.ip().is_unspecified() => {
+                let own = own(open.ip().is_ipv6(), &local_ips()?, outward());
+                let own = own.into_iter().map(|ip| SocketAddr::new(ip, open.port()));
+                spelled.extend(own.map(|address| address.to_string()));
+            }
+            _ => spelled.push(address.clone()),
         }
-        _ => vec![address.clone()],
-    };
-    addresses.iter().flat_map(spell).collect()
+    }
+    Ok(spelled)
 }
 
-fn local_ips() -> Vec<IpAddr> {
-    let interfaces = if_addrs::get_if_addrs().unwrap_or_else(|error| {
-        tracing::debug!(%error, "could not list the network interfaces");
-        Vec::new()
-    });
-    interfaces.iter().map(if_addrs::Interface::ip).collect()
+fn local_ips() -> io::Result<Vec<IpAddr>> {
+    let interfaces = if_addrs::get_if_addrs()?;
+    Ok(interfaces.iter().map(if_addrs::Interface::ip).collect())
 }
 
 /// The address that this machine has on the way to the rest of the network. Nothing is sent: to connect a datagram
@@ -91,8 +95,8 @@ mod tests {
     #[test]
     fn what_is_an_address_already_is_kept() {
         let given = ["depot.example:80".to_owned(), "127.0.0.1:7".to_owned()];
-        assert_eq!(spelled_out(&given), given);
-        let all = spelled_out(&["[::]:7".to_owned()]);
+        assert_eq!(spelled_out(&given).unwrap(), given);
+        let all = spelled_out(&["[::]:7".to_owned()]).unwrap();
         assert!(
             !all.is_empty() && all.iter().all(|address| address.ends_with(":7")),
             "{all:?}"

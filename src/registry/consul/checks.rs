@@ -64,10 +64,8 @@ impl Ledger for Checks {
     type Entry = ();
 
     async fn register(&self, instance: &Instance) -> Result<(), RegistryError> {
-        let registration = service::registration(instance, self.ttl).ok_or_else(|| {
-            self.agent
-                .refused("there is no address to announce".to_owned())
-        })?;
+        let registration = service::registration(instance, self.ttl)
+            .map_err(|reason| self.agent.refused(reason))?;
         self.put("/v1/agent/service/register", &registration)
             .await?;
         self.shows(instance).await;

@@ -73,10 +73,14 @@ pub(super) fn check_id(instance: &Instance) -> String {
     format!("service:{}", id(instance))
 }
 
-/// The registration of `instance`, whose check fails `ttl` after it was passed last. `None` when it is nowhere.
-pub(super) fn registration(instance: &Instance, ttl: Duration) -> Option<Bytes> {
-    let addresses = metadata::addresses(instance);
-    let first: Address = addresses.first()?.parse().ok()?;
+/// The registration of `instance`, whose check fails `ttl` after it was passed last.
+///
+/// # Errors
+///
+/// Why it has no address, which may pass.
+pub(super) fn registration(instance: &Instance, ttl: Duration) -> Result<Bytes, String> {
+    let addresses = metadata::addresses(instance)?;
+    let first: Address = addresses[0].parse().map_err(|_| metadata::NOWHERE)?;
     let mut meta = BTreeMap::from(metadata::pairs(instance, &addresses));
     meta.insert("id", instance.id.clone());
     meta.insert("version", instance.version.clone());
@@ -94,11 +98,8 @@ pub(super) fn registration(instance: &Instance, ttl: Duration) -> Option<Bytes> 
             remove_after: format!("{}s", ttl.max(REMOVE_AFTER_MIN).as_secs()),
         },
     };
-    Some(
-        serde_json::to_vec(&registration)
-            .expect("text is encoded without fail")
-            .into(),
-    )
+    let registration = serde_json::to_vec(&registration).expect("text is encoded without fail");
+    Ok(registration.into())
 }
 
 /// The servers of the service `name` in a list of those that pass their checks; `None` when it is no such list. What

@@ -10,7 +10,7 @@ pub(crate) fn value(data: &[u8]) {
         check(&found);
         if let Some(expected) = announced(&found) {
             assert_eq!(
-                node::decode(&node::encode(&found), Some("depot")),
+                node::decode(&node::encode(&found).unwrap(), Some("depot")),
                 [expected]
             );
         }

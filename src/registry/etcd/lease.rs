@@ -50,7 +50,7 @@ impl Leases {
     async fn put(&self, instance: &Instance, lease: &Lease) -> Result<(), Failure> {
         let request = PutRequest {
             key: node::key(instance),
-            value: node::encode(instance),
+            value: node::encode(instance).map_err(Failure::Away)?,
             lease: lease.0,
         };
         let put = self.cluster.call(|session| {

@@ -66,8 +66,12 @@ pub(super) fn range(name: Option<&str>) -> (Vec<u8>, Vec<u8>) {
 }
 
 /// The value for `instance`.
-pub(super) fn encode(instance: &Instance) -> Vec<u8> {
-    let addresses = metadata::addresses(instance);
+///
+/// # Errors
+///
+/// Why it has no address, which may pass.
+pub(super) fn encode(instance: &Instance) -> Result<Vec<u8>, String> {
+    let addresses = metadata::addresses(instance)?;
     let gomicro = [
         ("protocol", "grpc"),
         ("server", "grpc"),
@@ -92,7 +96,7 @@ pub(super) fn encode(instance: &Instance) -> Vec<u8> {
             metadata: gomicro.into_iter().chain(own).collect(),
         }],
     };
-    serde_json::to_vec(&service).expect("text is encoded without fail")
+    Ok(serde_json::to_vec(&service).expect("text is encoded without fail"))
 }
 
 /// The servers of the service `name`, or of any, in a value: usually one. What is not shippy's, or makes no sense, is passed over.
@@ -147,10 +151,10 @@ mod tests {
     fn what_is_written_is_read() {
         let depot = depot();
         for name in [Some(&*depot.name), None] {
-            let read = decode(&encode(&depot), name);
+            let read = decode(&encode(&depot).unwrap(), name);
             assert_eq!(read, std::slice::from_ref(&depot));
         }
-        assert_eq!(decode(&encode(&depot), Some("other")), []);
+        assert_eq!(decode(&encode(&depot).unwrap(), Some("other")), []);
     }
 
     #[test]
@@ -162,7 +166,7 @@ mod tests {
             key,
             format!("/micro/registry/go.micro.srv.consignment/{id}")
         );
-        let value: serde_json::Value = serde_json::from_slice(&encode(&depot)).unwrap();
+        let value: serde_json::Value = serde_json::from_slice(&encode(&depot).unwrap()).unwrap();
         assert_eq!(value["name"], "go.micro.srv.consignment");
         assert_eq!(value["version"], "0.1.0");
         assert!(value["metadata"].is_null());
@@ -195,7 +199,7 @@ mod tests {
     #[test]
     fn what_is_not_shippys_or_damaged_is_passed_over() {
         let depot = depot();
-        let sound = String::from_utf8(encode(&depot)).unwrap();
+        let sound = String::from_utf8(encode(&depot).unwrap()).unwrap();
         for (from, to) in [
             ("\"register\":", "\"other\":"),
             ("\"kind\":\"shared\"", "\"kind\":\"third\""),
