@@ -199,6 +199,9 @@ pub enum RegistryError {
         /// What it answered.
         reason: String,
     },
+    /// It is not known where the server to be announced is; it may be, a little later.
+    #[error("{0}")]
+    Nowhere(String),
     /// The registry refuses, or what we say to it is not what it wants: settings have to change, here or there.
     #[error("could not use {registry}: {reason}")]
     Refused {
@@ -221,12 +224,18 @@ impl RegistryError {
     /// Whether it may pass by itself, so that whoever has time tries again.
     #[must_use]
     pub const fn is_passing(&self) -> bool {
-        matches!(self, Self::Away { .. } | Self::Empty { .. })
+        matches!(
+            self,
+            Self::Away { .. } | Self::Empty { .. } | Self::Nowhere(_)
+        )
     }
 
     /// Whether a registry that said so of an announcement goes on trying by itself.
     #[must_use]
     pub const fn is_tried_again(&self) -> bool {
-        matches!(self, Self::Away { .. } | Self::Refused { .. })
+        matches!(
+            self,
+            Self::Away { .. } | Self::Refused { .. } | Self::Nowhere(_)
+        )
     }
 }

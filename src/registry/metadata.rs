@@ -8,7 +8,7 @@
 //! | `addresses` | `HOST:PORT,…`, all of them, the best first |
 
 use super::{
-    Instance, Kind, Preference, places,
+    Instance, Kind, Preference, RegistryError, places,
     words::{is_register, is_token, parse_tls, tls_word},
 };
 use crate::address::Address;
@@ -18,17 +18,20 @@ const TOKEN_MAX: usize = 128;
 /// Longest list of addresses, in bytes: what Consul takes as one value.
 const ADDRESSES_MAX: usize = 512;
 
-/// Why a server is not announced that is nowhere.
-pub(super) const NOWHERE: &str = "there is no address to announce";
+/// Why a server is not announced that has no address.
+pub(super) fn nowhere() -> RegistryError {
+    RegistryError::Nowhere("there is no address to announce".to_owned())
+}
 
 /// The addresses to announce for `instance`, the best first, as many as fit, and at least one.
 ///
 /// # Errors
 ///
-/// Why there is none, which may pass.
-pub(super) fn addresses(instance: &Instance) -> Result<Vec<String>, String> {
-    let mut addresses = places::spelled_out(&instance.addresses)
-        .map_err(|error| format!("could not list the network interfaces: {error}"))?;
+/// [`RegistryError::Nowhere`].
+pub(super) fn addresses(instance: &Instance) -> Result<Vec<String>, RegistryError> {
+    let mut addresses = places::spelled_out(&instance.addresses).map_err(|error| {
+        RegistryError::Nowhere(format!("could not list the network interfaces: {error}"))
+    })?;
     let mut length = 0;
     let is_within = |address: &String| {
         length += address.len() + 1;
@@ -41,7 +44,7 @@ pub(super) fn addresses(instance: &Instance) -> Result<Vec<String>, String> {
         .count();
     addresses.truncate(count);
     if addresses.is_empty() {
-        return Err(NOWHERE.to_owned());
+        return Err(nowhere());
     }
     Ok(addresses)
 }
@@ -159,6 +162,6 @@ mod tests {
         assert_eq!(kept, depot.addresses[..kept.len()]);
         assert!(kept.len() > 30);
         depot.addresses.clear();
-        assert_eq!(addresses(&depot).unwrap_err(), NOWHERE);
+        assert!(matches!(addresses(&depot), Err(RegistryError::Nowhere(_))));
     }
 }

@@ -64,8 +64,7 @@ impl Ledger for Checks {
     type Entry = ();
 
     async fn register(&self, instance: &Instance) -> Result<(), RegistryError> {
-        let registration = service::registration(instance, self.ttl)
-            .map_err(|reason| self.agent.refused(reason))?;
+        let registration = service::registration(instance, self.ttl)?;
         self.put("/v1/agent/service/register", &registration)
             .await?;
         self.shows(instance).await;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     address::Address,
-    registry::{Instance, metadata},
+    registry::{Instance, RegistryError, metadata},
 };
 
 /// The shortest time after which Consul removes a service whose check is not passed; it takes no less.
@@ -77,10 +77,10 @@ pub(super) fn check_id(instance: &Instance) -> String {
 ///
 /// # Errors
 ///
-/// Why it has no address, which may pass.
-pub(super) fn registration(instance: &Instance, ttl: Duration) -> Result<Bytes, String> {
+/// [`RegistryError::Nowhere`].
+pub(super) fn registration(instance: &Instance, ttl: Duration) -> Result<Bytes, RegistryError> {
     let addresses = metadata::addresses(instance)?;
-    let first: Address = addresses[0].parse().map_err(|_| metadata::NOWHERE)?;
+    let first: Address = addresses[0].parse().map_err(|_| metadata::nowhere())?;
     let mut meta = BTreeMap::from(metadata::pairs(instance, &addresses));
     meta.insert("id", instance.id.clone());
     meta.insert("version", instance.version.clone());

@@ -23,8 +23,11 @@ pub(super) struct Leases {
     ttl: Duration,
 }
 
-/// A lease's id.
-pub(super) struct Lease(i64);
+/// A lease's id, and what is said of the server under it.
+pub(super) struct Lease {
+    id: i64,
+    value: Vec<u8>,
+}
 
 impl Leases {
     /// Leases in `cluster` that end `ttl` after they were renewed last.
@@ -32,7 +35,8 @@ impl Leases {
         Self { cluster, ttl }
     }
 
-    async fn grant(&self) -> Result<Lease, Failure> {
+    /// A new one, under which `value` will be said.
+    async fn grant(&self, value: Vec<u8>) -> Result<Lease, Failure> {
         // etcd counts whole seconds, and raises what is too short for its elections.
         let seconds = self.ttl.as_secs() + u64::from(self.ttl.subsec_nanos() > 0);
         let request = LeaseGrantRequest {
@@ -44,14 +48,15 @@ impl Leases {
             .call(|session| async move { session.lease().lease_grant(request).await });
         let granted = granted.await?.into_inner();
         tracing::debug!(id = granted.id, ttl = granted.ttl, "lease granted");
-        Ok(Lease(granted.id))
+        let id = granted.id;
+        Ok(Lease { id, value })
     }
 
     async fn put(&self, instance: &Instance, lease: &Lease) -> Result<(), Failure> {
         let request = PutRequest {
             key: node::key(instance),
-            value: node::encode(instance).map_err(Failure::Away)?,
-            lease: lease.0,
+            value: lease.value.clone(),
+            lease: lease.id,
         };
         let put = self.cluster.call(|session| {
             let request = request.clone();
@@ -62,7 +67,7 @@ impl Leases {
 
     /// Whether the lease lives on.
     async fn keep_alive(&self, lease: &Lease) -> Result<bool, Failure> {
-        let request = LeaseKeepAliveRequest { id: lease.0 };
+        let request = LeaseKeepAliveRequest { id: lease.id };
         let answer = self.cluster.call(|session| async move {
             let requests = stream::iter([request]);
             let answers = session.lease().lease_keep_alive(requests).await?;
@@ -83,7 +88,7 @@ impl Leases {
             async move { session.kv().range(request).await }
         });
         let found = found.await?.into_inner();
-        Ok(found.kvs.iter().any(|pair| pair.lease == lease.0))
+        Ok(found.kvs.iter().any(|pair| pair.lease == lease.id))
     }
 
     async fn renewed(&self, instance: &Instance, lease: &Lease) -> Result<bool, Failure> {
@@ -112,7 +117,7 @@ impl Leases {
         let Some(lease) = lease else {
             return Ok(());
         };
-        let request = LeaseRevokeRequest { id: lease.0 };
+        let request = LeaseRevokeRequest { id: lease.id };
         let revoked = self
             .cluster
             .call(|session| async move { session.lease().lease_revoke(request).await });
@@ -129,8 +134,9 @@ impl Ledger for Leases {
     type Entry = Lease;
 
     async fn register(&self, instance: &Instance) -> Result<Lease, RegistryError> {
+        let value = node::encode(instance)?;
         let registered = async {
-            let lease = self.grant().await?;
+            let lease = self.grant(value).await?;
             self.put(instance, &lease).await?;
             Ok(lease)
         };

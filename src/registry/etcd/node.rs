@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::registry::{Instance, metadata};
+use crate::registry::{Instance, RegistryError, metadata};
 
 /// Beneath it go-micro keeps its services.
 pub(super) const PREFIX: &str = "/micro/registry/";
@@ -69,8 +69,8 @@ pub(super) fn range(name: Option<&str>) -> (Vec<u8>, Vec<u8>) {
 ///
 /// # Errors
 ///
-/// Why it has no address, which may pass.
-pub(super) fn encode(instance: &Instance) -> Result<Vec<u8>, String> {
+/// [`RegistryError::Nowhere`].
+pub(super) fn encode(instance: &Instance) -> Result<Vec<u8>, RegistryError> {
     let addresses = metadata::addresses(instance)?;
     let gomicro = [
         ("protocol", "grpc"),
