@@ -105,21 +105,40 @@ impl Readers {
             PoolError::Closed => Failure::Closed,
             _ => Failure::Silent(CONNECT_TIMEOUT),
         })?;
+        let mut reader = Asked(Some(reader));
         let rows = within(READ_TIMEOUT, async {
+            let reader = reader.get();
             let statement = reader.prepare_cached(query).await?;
             reader.query(&statement, parameters).await
         });
-        let rows = rows.await;
-        if rows.is_err() {
-            // It may still have to answer this.
-            drop(Object::take(reader));
-        }
-        rows
+        let rows = rows.await?;
+        reader.has_answered();
+        Ok(rows)
     }
 
     /// Refuses those who come later.
     pub(super) fn close(&self) {
         self.pool.close();
+    }
+}
+
+/// A connection that was asked something. It goes back to the others once it has answered, and else nowhere: it may still have
+/// to, also where nobody waits for it any more.
+struct Asked(Option<Object>);
+
+impl Asked {
+    fn get(&self) -> &Object {
+        self.0.as_ref().expect("it has not answered")
+    }
+
+    fn has_answered(&mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        drop(self.0.take().map(Object::take));
     }
 }
 
