@@ -62,9 +62,9 @@ pub trait Store: Send + Sync {
     /// [`StoreError`] when the records could not be read.
     async fn scan(&self, scan: &Scan) -> Result<Page, StoreError>;
 
-    /// Sends the pages of what `scan` asks for, as [`Store::scan`] finds them, as long as `pages` takes one at once, or some
-    /// of them; what is left to read then, `None` when nothing is. Whoever reads many pages waits for each of them less than
-    /// if it asked for one after the other.
+    /// Sends the next pages of what `scan` asks for, as [`Store::scan`] finds them: at least one where `pages` has room, and
+    /// more as long as it has and no other scan has waited for long; what is left to read then, `None` when nothing is.
+    /// Whoever reads many pages waits for each of them less than if it asked for one after the other.
     ///
     /// # Errors
     ///
@@ -183,7 +183,7 @@ pub struct Scan {
 impl Scan {
     /// Goes on after `page`, the first of what it asks for; whether there is more to read.
     pub fn pass(&mut self, page: &Page) -> bool {
-        self.limit -= page.records.len();
+        self.limit = self.limit.saturating_sub(page.records.len());
         if self.newest_first {
             self.through = page.through.saturating_sub(1);
         } else {

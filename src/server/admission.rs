@@ -62,6 +62,7 @@ pub(super) async fn admit<'r>(
     let arrived = if is_grpc {
         arriving.await
     } else {
+        // By itself, or every request would have room for it.
         Box::pin(web.arrived(arriving)).await?
     };
     let Arrived { message, share } = arrived.map_err(|missing| match missing {

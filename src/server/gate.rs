@@ -103,8 +103,8 @@ impl PeersGate {
         }
     }
 
-    /// What `request`, which was `sent` with an id, if so, stands for where that is not what is at its path; and the call that
-    /// begins with it.
+    /// The rpc that `request` stands for, where it is one over HTTP, and the call that begins with it. It was `sent` with an
+    /// id, if so.
     fn begin(
         &self,
         request: &mut Request<Incoming>,
@@ -197,6 +197,7 @@ impl PeersGate {
             let answered = timeout(REQUEST_TIMEOUT, gate.routes.clone().call(request)).await;
             answered.map(|Ok(response)| response)
         } else {
+            // By itself, or every request would have room for it.
             let answering = Box::pin(gate.web.clone().answer(request));
             timeout(REQUEST_TIMEOUT, answering).await
         };

@@ -26,7 +26,8 @@ pub struct Limits {
     pub requests: usize,
     /// Bulk loads at once. Each may have sent a mebibyte that is not looked at yet.
     pub loads: usize,
-    /// Lists being read at once. One that is not read on holds a chunk of 64 KiB and twice that in HTTP/2's buffers.
+    /// Lists being read at once. One that is not read on holds up to three pages of 192 KiB or a little more, and 128 KiB in HTTP/2's
+    /// buffers.
     pub lists: usize,
     /// Streams at once on one connection: a client with more in flight gains nothing, as they share the writer.
     pub streams: u32,

@@ -9,9 +9,9 @@ use crate::consignment::ServerFields;
 
 /// Most records of one page: several chunks of a stream, so that what a scan takes beside its records is shared by
 /// many of them.
-pub const PAGE_RECORDS: usize = 1_024;
+pub const PAGE_RECORDS: usize = 768;
 /// About the largest page, in bytes of records as they are listed: a page ends with the record that reaches it.
-pub const PAGE_BYTES: usize = 256 * 1024;
+pub const PAGE_BYTES: usize = 192 * 1024;
 /// Most records that are searched for one page, so that a condition that few meet holds no reader for long.
 pub const PAGE_SEARCHED: usize = 4_096;
 

@@ -8,7 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use super::{
     NewConsignment, Outcome, StoreError,
     meters::Meters,
-    replies::{self, Recipient},
+    replies::{self, Recipient, Spent},
 };
 use crate::metrics::gauge;
 
@@ -71,14 +71,6 @@ impl Append {
             _room: room,
         })
     }
-}
-
-/// What a batch took while it waited. It goes back to who waits, as memory is let go of best by the thread that took it: from
-/// another's it takes a lock, and is not at hand for the next.
-#[derive(Debug)]
-pub(super) struct Spent {
-    _batch: Vec<NewConsignment>,
-    _room: OwnedSemaphorePermit,
 }
 
 /// Where a writer's tasks are handed over.

@@ -6,11 +6,10 @@
 
 use tokio::{
     runtime::{Handle, Id},
-    sync::oneshot,
+    sync::{OwnedSemaphorePermit, oneshot},
 };
 
-use super::queue::Spent;
-use crate::store::{Outcome, StoreError, traced::Commit};
+use crate::store::{NewConsignment, Outcome, StoreError, traced::Commit};
 
 pub(super) type Answer = Result<Vec<Outcome>, StoreError>;
 
@@ -21,6 +20,14 @@ pub(super) struct Recipient {
     /// Where it waits; `None` outside of any runtime.
     runtime: Option<Id>,
     spent: Option<Spent>,
+}
+
+/// What a batch took while it waited. It goes back to who waits, as memory is let go of best by the thread that took it: from
+/// another's it takes a lock, and is not at hand for the next.
+#[derive(Debug)]
+pub(super) struct Spent {
+    pub(super) _batch: Vec<NewConsignment>,
+    pub(super) _room: OwnedSemaphorePermit,
 }
 
 /// One who waits.

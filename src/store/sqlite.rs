@@ -4,7 +4,11 @@
 //! database, and readers have connections of their own. WAL with `synchronous=FULL`: a commit returns after its
 //! fsync (<https://www.sqlite.org/pragma.html#pragma_synchronous>).
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use async_trait::async_trait;
 use prometheus_client::registry::Registry;
@@ -22,8 +26,8 @@ use super::{
 };
 use crate::metrics::gauge;
 
-/// Most pages of a list that are read before other scans have their turn.
-const PAGES_AT_ONCE: usize = 16;
+/// How long one list reads on before other scans have their turn, but for the page that it is at.
+const TURN: Duration = Duration::from_millis(10);
 
 pub mod backup;
 mod checkpoint;
@@ -152,7 +156,8 @@ impl Store for SqliteStore {
     ) -> Result<Option<Scan>, StoreError> {
         let (pages, index) = (pages.clone(), Arc::clone(&self.index));
         let read = move |reader: &mut Reader| {
-            for _ in 0..PAGES_AT_ONCE {
+            let begun = Instant::now();
+            while begun.elapsed() < TURN {
                 let Ok(room) = pages.try_reserve() else {
                     break;
                 };

@@ -10,6 +10,7 @@ use shippy::store::{
     sqlite::SqliteStore,
 };
 use tempfile::TempDir;
+use tokio::sync::mpsc;
 
 use crate::support::{folder, own_name, postgres::Cluster};
 
@@ -153,6 +154,27 @@ async fn read(store: &dyn Store, mut scan: Scan) -> Vec<StoredConsignment> {
         assert!(page.through > scan.after, "a page goes on: {scan:?}");
         scan.after = page.through;
     }
+}
+
+/// The same, as a list reads it: on and on, as long as there is room for what is found.
+async fn read_on(store: &dyn Store, scan: Scan) -> Vec<StoredConsignment> {
+    let (sender, mut pages) = mpsc::channel(2);
+    let reading = async {
+        let mut rest = Some(scan);
+        while let Some(scan) = rest {
+            drop(sender.reserve().await.unwrap());
+            rest = store.scan_on(scan, &sender).await.unwrap();
+        }
+        drop(sender);
+    };
+    let taking = async {
+        let mut records = Vec::new();
+        while let Some(page) = pages.recv().await {
+            records.extend(page.records.iter());
+        }
+        records
+    };
+    tokio::join!(reading, taking).1
 }
 
 /// The whole register, after a look at its numbers.

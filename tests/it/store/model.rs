@@ -10,7 +10,7 @@ use shippy::{
     },
 };
 
-use super::{Subject, new, read_all};
+use super::{Subject, new, read_all, read_on};
 
 /// One thing that happens to a store.
 #[derive(Debug, Clone)]
@@ -177,8 +177,11 @@ async fn follows_the_model(mut subject: Subject, steps: Vec<Step>) -> Result<(),
         match step {
             Step::Append(batch) => append(&subject, &mut model, batch).await?,
             Step::Scan(asked) => {
-                let found = check_pages(&subject, asked.clone()).await?;
-                prop_assert_eq!(found, model.scan(&asked), "{:?}", asked);
+                let mut found = check_pages(&subject, asked.clone()).await?;
+                prop_assert_eq!(&found, &model.scan(&asked), "{:?}", asked);
+                found.truncate(asked.limit);
+                let read = read_on(&*subject.store, asked.clone()).await;
+                prop_assert_eq!(read, found, "read on: {:?}", asked);
             }
             Step::Reopen => subject.reopen().await,
         }

@@ -5,8 +5,9 @@ use shippy::{
     proto::Consignment,
     store::{Filter, PAGE_BYTES, PAGE_RECORDS, PAGE_SEARCHED, Scan},
 };
+use tokio::sync::mpsc;
 
-use super::{Subject, everything, new, read_all};
+use super::{Subject, everything, new, read_all, read_on};
 
 /// How many records each page of everything has, when each record's body has `bytes` bytes.
 async fn page_lengths(subject: &Subject, records: usize, bytes: usize) -> Vec<usize> {
@@ -44,6 +45,38 @@ on_each_store! {
 
     async fn a_record_larger_than_a_page_has_one_to_itself(subject: Subject) {
         assert_eq!(page_lengths(&subject, 3, PAGE_BYTES * 4).await, [1, 1, 1]);
+    }
+
+    async fn a_long_list_is_read_on_in_both_directions_and_up_to_its_limit(subject: Subject) {
+        let count = 9 * PAGE_RECORDS;
+        let batch = (0..count).map(|number| new(number.to_string(), "a"));
+        subject.store.append(batch.collect()).await.unwrap();
+        let all = read_all(&*subject.store).await;
+        for limit in [usize::MAX, 7 * PAGE_RECORDS + 3] {
+            let mut expected = all.clone();
+            let mut scan = Scan { limit, ..everything(count as u64) };
+            expected.truncate(limit);
+            assert_eq!(read_on(&*subject.store, scan.clone()).await, expected);
+            scan.newest_first = true;
+            expected = all.iter().rev().take(limit).cloned().collect();
+            assert_eq!(read_on(&*subject.store, scan).await, expected);
+        }
+    }
+
+    async fn a_list_that_nobody_takes_is_not_read_on(subject: Subject) {
+        let batch = (0..9 * PAGE_RECORDS).map(|number| new(number.to_string(), "a"));
+        subject.store.append(batch.collect()).await.unwrap();
+        let (sender, mut pages) = mpsc::channel(2);
+        let rest = subject.store.scan_on(everything(9 * PAGE_RECORDS as u64), &sender).await;
+        let first = pages.recv().await.unwrap();
+        assert_eq!(first.records.len(), PAGE_RECORDS);
+        drop(pages);
+        let rest = rest.unwrap().unwrap();
+        assert!(rest.after >= first.through && rest.after <= 2 * first.through);
+        let after = rest.after;
+        let left = subject.store.scan_on(rest, &sender).await.unwrap();
+        assert!(left.unwrap().after <= after + first.through);
+        subject.store.close().await;
     }
 
     async fn a_scan_beyond_the_end_finds_nothing_and_says_so(subject: Subject) {
