@@ -26,9 +26,6 @@ use super::{
 };
 use crate::metrics::gauge;
 
-/// How long one list reads on before other scans have their turn, but for the page that it is at.
-const TURN: Duration = Duration::from_millis(10);
-
 pub mod backup;
 mod checkpoint;
 mod connect;
@@ -42,6 +39,9 @@ mod readers;
 mod scan;
 pub mod verify;
 mod writer;
+
+/// How long one list reads on before other scans have their turn, but for the page that it is at.
+const TURN: Duration = Duration::from_millis(10);
 
 /// A register in one SQLite file.
 #[derive(Debug)]
