@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use pbjson_types::Timestamp;
-use prost::{Message as _, encoding};
+use prost::{Message as _, encoding, length_delimiter_len};
 use uuid::Uuid;
 
 use crate::proto::{Consignment, Container};
@@ -161,17 +161,25 @@ pub struct ServerFields {
 }
 
 impl ServerFields {
+    /// How many bytes [`ServerFields::write`] appends.
+    pub fn length(&mut self, sequence: u64, created_at: i64, created_by: &str) -> usize {
+        let sequence = match &sequence {
+            0 => 0,
+            sequence => encoding::uint64::encoded_len(SEQUENCE, sequence),
+        };
+        let created_by = match created_by.len() {
+            0 => 0,
+            length => encoding::key_len(CREATED_BY) + length_delimiter_len(length) + length,
+        };
+        self.time(created_at).len() + sequence + created_by
+    }
+
     /// Appends to `body`, a canonical encoding, what the server says of the consignment: its sequence number, when it was
     /// stored, in microseconds since the Unix epoch, and by whom, empty where that is not known. Encoded messages that
     /// follow one another are merged on decoding (protobuf encoding, "last one wins"), so this is the encoding of the
     /// listed consignment, and the name stands at its end.
     pub fn write(&mut self, body: &mut Vec<u8>, sequence: u64, created_at: i64, created_by: &str) {
-        if self.created_at != Some(created_at) {
-            self.created_at = Some(created_at);
-            self.encoded.clear();
-            encoding::message::encode(CREATED_AT, &timestamp(created_at), &mut self.encoded);
-        }
-        body.extend_from_slice(&self.encoded);
+        body.extend_from_slice(self.time(created_at));
         if sequence > 0 {
             encoding::uint64::encode(SEQUENCE, &sequence, body);
         }
@@ -180,6 +188,15 @@ impl ServerFields {
             encoding::encode_varint(created_by.len() as u64, body);
             body.extend_from_slice(created_by.as_bytes());
         }
+    }
+
+    fn time(&mut self, created_at: i64) -> &[u8] {
+        if self.created_at != Some(created_at) {
+            self.created_at = Some(created_at);
+            self.encoded.clear();
+            encoding::message::encode(CREATED_AT, &timestamp(created_at), &mut self.encoded);
+        }
+        &self.encoded
     }
 }
 
@@ -244,10 +261,12 @@ mod tests {
                 let description = description.clone();
                 let mut consignment = Consignment { description, ..Consignment::default() };
                 let mut listed = canonical(&mut consignment).to_vec();
+                let length = listed.len() + fields.length(sequence, created_at, &created_by);
                 fields.write(&mut listed, sequence, created_at, &created_by);
                 consignment.sequence = sequence;
                 consignment.created_at = Some(timestamp(created_at));
                 consignment.created_by = created_by;
+                prop_assert_eq!(listed.len(), length);
                 prop_assert_eq!(listed, consignment.encode_to_vec());
             }
         }

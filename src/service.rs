@@ -248,7 +248,7 @@ impl ShippingService for RegisterService {
         let mut reply = proto::Response::default();
         let mut bytes = 0;
         while let Some(chunk) = pages.next().await? {
-            for encoded in chunk.consignments {
+            for encoded in &chunk.consignments {
                 // A field of a message: its key, its length in at most 4 bytes, and itself.
                 bytes += prost::length_delimiter_len(encoded.len()) + 1 + encoded.len();
                 if bytes > MAX_REPLY_BYTES {

@@ -165,7 +165,7 @@ impl ListArgs {
         let mut listing = client.list(request);
         let mut printer = Printer::new(output, std::io::stdout(), terminal_width());
         while let Some(chunk) = listing.next().await.with_context(|| Cut(printer.count()))? {
-            let consignments: Result<Vec<_>, _> = (chunk.consignments.into_iter())
+            let consignments: Result<Vec<_>, _> = (chunk.consignments.iter())
                 .map(Consignment::decode)
                 .collect();
             printer.print(consignments?).context(UNPRINTED)?;

@@ -223,8 +223,8 @@ async fn count(candidate: Candidate, options: &Options, deadline: Instant) -> Re
         let listed = client.list_consignments(request).await.map_err(said)?;
         let mut chunks = listed.into_inner();
         while let Some(chunk) = chunks.message().await.map_err(said)? {
-            if let Some(newest) = chunk.consignments.first() {
-                let newest = Consignment::decode(newest.clone());
+            if let Some(newest) = chunk.consignments.iter().next() {
+                let newest = Consignment::decode(newest);
                 return newest
                     .map(|newest| newest.sequence)
                     .map_err(|error| error.to_string());

@@ -17,7 +17,9 @@ use crate::{
 const HEARTBEAT: Duration = Duration::from_millis(1_500);
 
 /// Pages that are read ahead at most, beside the one that is being sent.
-const PAGES_AHEAD: usize = 2;
+const PAGES_AHEAD: usize = 3;
+/// How many of them are missing before they are read, so that reader and connection do not wake each other for each.
+const PAGES_MISSING: usize = 2;
 
 /// What a list still has to send.
 pub(super) struct Pages {
@@ -147,7 +149,7 @@ impl Ahead {
         let store = Arc::clone(store);
         let reading = async move {
             // An error says that nobody takes them any more.
-            while let Ok(room) = sender.reserve().await {
+            while let Ok(room) = sender.reserve_many(PAGES_MISSING).await {
                 drop(room);
                 match store.scan_on(scan, &sender).await? {
                     Some(rest) => scan = rest,
@@ -174,24 +176,21 @@ impl Ahead {
 
 /// `page` in chunks, at least one.
 fn chunks(page: &Page) -> Vec<ListChunk> {
-    let mut left = page.records.len();
+    let records = &page.records;
+    let chunk = |range, through_sequence| ListChunk {
+        consignments: records.listed(range),
+        through_sequence,
+    };
     let mut chunks = Vec::new();
-    let mut chunk = ListChunk::default();
-    let mut bytes = 0;
-    for (sequence, encoded) in page.records.listed() {
-        if bytes >= CHUNK_BYTES || chunk.consignments.len() == CHUNK_RECORDS {
-            chunks.push(std::mem::take(&mut chunk));
-            bytes = 0;
+    let (mut first, mut bytes, mut last) = (0, 0, 0);
+    for (at, (sequence, length)) in records.lengths().enumerate() {
+        if bytes >= CHUNK_BYTES || at - first == CHUNK_RECORDS {
+            chunks.push(chunk(first..at, last));
+            (first, bytes) = (at, 0);
         }
-        if chunk.consignments.is_empty() {
-            chunk.consignments.reserve_exact(left.min(CHUNK_RECORDS));
-        }
-        left -= 1;
-        bytes += encoded.len();
-        chunk.through_sequence = sequence;
-        chunk.consignments.push(encoded);
+        bytes += length;
+        last = sequence;
     }
-    chunk.through_sequence = page.through;
-    chunks.push(chunk);
+    chunks.push(chunk(first..records.len(), page.through));
     chunks
 }

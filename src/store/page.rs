@@ -1,11 +1,11 @@
 //! Pages: what one scan reads at a time.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use bytes::Bytes;
 
 use super::{MalformedBody, Receipt, Scan, StoredConsignment};
-use crate::consignment::ServerFields;
+use crate::{consignment::ServerFields, proto::EncodedConsignments};
 
 /// Most records of one page: several chunks of a stream, so that what a scan takes beside its records is shared by
 /// many of them.
@@ -15,9 +15,9 @@ pub const PAGE_BYTES: usize = 192 * 1024;
 /// Most records that are searched for one page, so that a condition that few meet holds no reader for long.
 pub const PAGE_SEARCHED: usize = 4_096;
 
-/// What the server says of a record takes so many bytes at most in this century, below a trillion of them and without
-/// the creator's name.
-const SERVER_FIELDS_ROOM: usize = 24;
+/// What the server says of a record and what stands before it in a chunk take so many bytes at most in this century, below
+/// a trillion of them and without the creator's name.
+const AROUND_BODY: usize = 28;
 
 /// A run of records.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,21 +31,21 @@ pub struct Page {
     pub is_last: bool,
 }
 
-/// The records of a page, one behind the other in one buffer, each as a list sends it
-/// ([`ServerFields`]): a list moves them without touching them one by one.
+/// The records of a page, one behind the other in one buffer, as a list sends them ([`EncodedConsignments`],
+/// [`ServerFields`]): it moves them without touching them one by one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Records {
-    encoded: Bytes,
+    fields: Bytes,
     places: Vec<Place>,
 }
 
-/// Where a record is in the buffer: its body, and behind it up to its end what the server says of it, last of which is
-/// the creator's name.
+/// Where a record is in the buffer: where the one before ends its field begins, then comes its body, and behind it up to
+/// its end what the server says of it, last of which is the creator's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Place {
     sequence: u64,
     created_at: i64,
-    start: usize,
+    body_start: usize,
     body_end: usize,
     name_start: usize,
     end: usize,
@@ -82,22 +82,26 @@ impl Records {
                 created_at: place.created_at,
                 created_by: self.name(place),
             },
-            body: self.encoded.slice(place.start..place.body_end),
+            body: self.fields.slice(place.body_start..place.body_end),
         };
         self.places.iter().map(stored)
     }
 
-    /// Each as it is listed, with its sequence number.
-    pub fn listed(&self) -> impl Iterator<Item = (u64, Bytes)> {
-        let listed = |place: &Place| {
-            let encoded = self.encoded.slice(place.start..place.end);
-            (place.sequence, encoded)
-        };
-        self.places.iter().map(listed)
+    /// The sequence number of each, and how long it is as it is listed.
+    pub fn lengths(&self) -> impl Iterator<Item = (u64, usize)> {
+        (self.places.iter()).map(|place| (place.sequence, place.end - place.body_start))
+    }
+
+    /// Those of `range` as they are listed.
+    #[must_use]
+    pub fn listed(&self, range: Range<usize>) -> EncodedConsignments {
+        let end = |count: usize| count.checked_sub(1).map_or(0, |last| self.places[last].end);
+        let fields = self.fields.slice(end(range.start)..end(range.end));
+        EncodedConsignments::of(fields, range.len())
     }
 
     fn name(&self, place: &Place) -> Option<Arc<str>> {
-        let name = str::from_utf8(&self.encoded[place.name_start..place.end]).ok();
+        let name = str::from_utf8(&self.fields[place.name_start..place.end]).ok();
         name.filter(|name| !name.is_empty()).map(Arc::from)
     }
 }
@@ -111,7 +115,7 @@ pub(super) struct PageBuilder<'s> {
     /// The last record that was looked at, once the page is full.
     full_at: Option<u64>,
     last: u64,
-    encoded: Vec<u8>,
+    fields: Vec<u8>,
     places: Vec<Place>,
     server_fields: ServerFields,
 }
@@ -124,7 +128,7 @@ impl<'s> PageBuilder<'s> {
             searched: 0,
             full_at: None,
             last: 0,
-            encoded: Vec::new(),
+            fields: Vec::new(),
             places: Vec::new(),
             server_fields: ServerFields::default(),
         }
@@ -134,7 +138,7 @@ impl<'s> PageBuilder<'s> {
     /// with the record before.
     pub(super) fn has_room(&mut self) -> bool {
         let room = self.places.len() < self.scan.limit.min(PAGE_RECORDS)
-            && self.encoded.len() < PAGE_BYTES
+            && self.fields.len() < PAGE_BYTES
             && self.searched < PAGE_SEARCHED;
         if !room {
             self.full_at = Some(self.last);
@@ -156,16 +160,18 @@ impl<'s> PageBuilder<'s> {
             if self.places.is_empty() {
                 self.make_room(body.len());
             }
-            let start = self.encoded.len();
-            self.encoded.extend_from_slice(body);
-            let body_end = self.encoded.len();
-            let encoded = &mut self.encoded;
-            (self.server_fields).write(encoded, sequence, created_at, created_by);
-            let end = encoded.len();
+            let (fields, said) = (&mut self.fields, &mut self.server_fields);
+            let length = body.len() + said.length(sequence, created_at, created_by);
+            EncodedConsignments::begin(length, fields);
+            let body_start = fields.len();
+            fields.extend_from_slice(body);
+            let body_end = fields.len();
+            said.write(fields, sequence, created_at, created_by);
+            let end = fields.len();
             self.places.push(Place {
                 sequence,
                 created_at,
-                start,
+                body_start,
                 body_end,
                 name_start: end - created_by.len(),
                 end,
@@ -181,12 +187,12 @@ impl<'s> PageBuilder<'s> {
             return;
         }
         let range = usize::try_from(scan.through.saturating_sub(scan.after)).unwrap_or(usize::MAX);
-        let each = first + SERVER_FIELDS_ROOM;
+        let each = first + AROUND_BODY;
         let count = (PAGE_BYTES / each + 1)
             .min(PAGE_RECORDS)
             .min(scan.limit)
             .min(range);
-        self.encoded.reserve(count * each);
+        self.fields.reserve(count * each);
         self.places.reserve(count);
     }
 
@@ -203,7 +209,7 @@ impl<'s> PageBuilder<'s> {
         };
         Page {
             records: Records {
-                encoded: self.encoded.into(),
+                fields: self.fields.into(),
                 places: self.places,
             },
             through: self.full_at.unwrap_or(end),

@@ -49,6 +49,7 @@ mod scan;
 mod schema;
 mod terms;
 mod tls;
+mod turns;
 mod writer;
 
 /// How long a start waits before it asks a database again that does not answer.

@@ -16,8 +16,10 @@ use rusqlite::{ErrorCode, Row, ffi};
 use tokio::sync::{mpsc, watch};
 
 use self::{
+    checkpoint::Settling,
     index::Index,
     readers::{Reader, Readers},
+    settled::Settled,
 };
 use super::{
     Condition, NewConsignment, OpenError, Outcome, Page, Prospect, Receipt, Scan, Store,
@@ -27,16 +29,19 @@ use super::{
 use crate::metrics::gauge;
 
 pub mod backup;
+mod btree;
 mod checkpoint;
 mod connect;
 pub mod existing;
 mod file_system;
 mod index;
+mod leaves;
 mod lock;
 mod open;
 mod prospect;
 mod readers;
 mod scan;
+mod settled;
 pub mod verify;
 mod writer;
 
@@ -94,10 +99,21 @@ impl SqliteStore {
             path: path.to_owned(),
             cause,
         };
-        let readers = Readers::new(opened.path.clone());
-        let connection = &mut opened.connection;
-        let checkpointer = checkpoint::start(&opened.path, connection, condition_sender.clone())
-            .map_err(engine)?;
+        let file = opened.lock.file.as_ref();
+        let settled = Settled::new(&opened.path, file, opened.settled_through);
+        let settled = Arc::new(settled);
+        let readers = Readers::new(opened.path.clone(), Arc::clone(&settled));
+        let settling = Settling {
+            newest: newest.clone(),
+            settled,
+        };
+        let checkpointer = checkpoint::start(
+            &opened.path,
+            &mut opened.connection,
+            condition_sender.clone(),
+            settling,
+        )
+        .map_err(engine)?;
         writer::start(
             opened.connection,
             opened.lock,

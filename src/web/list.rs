@@ -100,7 +100,7 @@ fn body(chunks: Chunks, writing: Writing) -> Body {
         let mut out = Vec::new();
         let written = match chunks.next().await {
             Some(Ok(chunk)) => {
-                let written = writing.write(&mut out, chunk);
+                let written = writing.write(&mut out, &chunk);
                 return Some((written.map(|()| out.into()), Some((chunks, writing))));
             }
             Some(Err(status)) => writing.fail(&mut out, &status),
@@ -129,9 +129,9 @@ impl Writing {
         }
     }
 
-    fn write(&mut self, out: &mut Vec<u8>, chunk: ListChunk) -> io::Result<()> {
+    fn write(&mut self, out: &mut Vec<u8>, chunk: &ListChunk) -> io::Result<()> {
         let through = chunk.through_sequence;
-        let consignments: Result<Vec<_>, _> = (chunk.consignments.into_iter())
+        let consignments: Result<Vec<_>, _> = (chunk.consignments.iter())
             .map(Consignment::decode)
             .collect();
         let consignments = consignments.map_err(io::Error::other)?;

@@ -157,11 +157,8 @@ impl Sums {
         let mut chunks = pin!(chunks.into_inner());
         while let Some(chunk) = chunks.next().await {
             let chunk = chunk?;
-            let carried: Result<Vec<_>, _> = chunk
-                .consignments
-                .into_iter()
-                .map(Carried::decode)
-                .collect();
+            let carried: Result<Vec<_>, _> =
+                chunk.consignments.iter().map(Carried::decode).collect();
             let damaged = |_| Status::data_loss("the register is damaged: see the server's log");
             for one in carried.map_err(damaged)? {
                 self.add(&one);

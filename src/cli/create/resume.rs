@@ -82,7 +82,7 @@ async fn ask(
     let mut found = BTreeMap::new();
     let mut listing = client.list(request);
     while let Some(chunk) = listing.next().await? {
-        for encoded in chunk.consignments {
+        for encoded in &chunk.consignments {
             let consignment = Consignment::decode(encoded)?;
             // A server that lists what it was not asked for leads nobody astray.
             let number = batch.number(&consignment.id);

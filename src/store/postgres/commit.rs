@@ -4,7 +4,7 @@
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use futures_util::future::{join, join3};
@@ -78,8 +78,15 @@ pub(super) struct Committer {
 /// found with one of these was stored by that transaction.
 pub(super) type Tried = Vec<i64>;
 
-/// What a transaction did: what became of each member of each batch, and the register's last sequence number.
-pub(super) type Committed = (Vec<Vec<Outcome>>, u64);
+/// What a transaction did.
+pub(super) struct Committed {
+    /// What became of each member of each batch.
+    pub(super) outcomes: Vec<Vec<Outcome>>,
+    /// The register's last sequence number.
+    pub(super) last: u64,
+    /// Whether most of the time went into waiting for another's transaction.
+    pub(super) has_waited: bool,
+}
 
 impl Committer {
     pub(super) async fn connect(connector: &Connector, found: &Found) -> Result<Self, Failure> {
@@ -135,7 +142,11 @@ impl Committer {
         let outcomes: Result<_, Failure> = (group.iter())
             .map(|append| append.batch.iter().map(|new| told.outcome(new)).collect())
             .collect();
-        Ok((outcomes?, answers.last))
+        Ok(Committed {
+            outcomes: outcomes?,
+            last: answers.last,
+            has_waited: answers.has_waited,
+        })
     }
 
     /// Takes back what an unsuccessful transaction has left open; whether the connection can be used again.
@@ -161,6 +172,7 @@ impl Committer {
         Ok(Answers {
             last,
             known: HashMap::new(),
+            has_waited: false,
         })
     }
 
@@ -171,9 +183,10 @@ impl Committer {
     async fn store(&self, number: i64, rows: &Rows<'_>) -> Result<Answers, Failure> {
         let client = &self.session.client;
         let channel = channel(number);
-        let begin = client.batch_execute(BEGIN);
+        let sent = Instant::now();
+        let begin = timed(client.batch_execute(BEGIN));
         let parameters: [&(dyn ToSql + Sync); 2] = [&number, &rows.ids];
-        let lock = client.query_opt(&self.lock, &parameters[..1]);
+        let lock = timed(client.query_opt(&self.lock, &parameters[..1]));
         let find = client.query(&self.find, &parameters);
         let row_parameters = rows.parameters(&number);
         let store = client.query(&self.store, &row_parameters);
@@ -187,7 +200,9 @@ impl Committer {
         let commit = client.batch_execute("COMMIT");
         let all = join(join3(begin, lock, find), join3(store, notify, commit));
         let answers = within(COMMIT_TIMEOUT, Box::pin(async { Ok(all.await) }));
-        let ((open, locked, found), (stored, notified, committed)) = answers.await?;
+        let (((open, asked), (locked, granted), found), (stored, notified, committed)) =
+            answers.await?;
+        let has_waited = granted.saturating_duration_since(asked) > sent.elapsed() / 2;
         open?;
         let mut last = counter(locked?)?;
         let (found, stored) = (found?, stored?);
@@ -225,11 +240,21 @@ impl Committer {
                 },
             );
         }
-        Ok(Answers { last, known })
+        Ok(Answers {
+            last,
+            known,
+            has_waited,
+        })
     }
 }
 
 const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
+
+/// What `answer` comes to, and when.
+async fn timed<T>(answer: impl Future<Output = T>) -> (T, Instant) {
+    let answer = answer.await;
+    (answer, Instant::now())
+}
 
 /// What the counter says.
 fn counter(row: Option<Row>) -> Result<u64, Failure> {
@@ -237,10 +262,12 @@ fn counter(row: Option<Row>) -> Result<u64, Failure> {
     schema::sequence(row.ok_or_else(gone)?.try_get(0)?)
 }
 
-/// What a transaction answered: the last sequence number, and what is there under each id.
+/// What a transaction answered: the last sequence number, what is there under each id, and whether most of the time went
+/// into waiting for the lock.
 struct Answers {
     last: u64,
     known: HashMap<String, Known>,
+    has_waited: bool,
 }
 
 /// What is stored under an id.

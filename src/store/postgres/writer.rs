@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::{
     sync::{mpsc, oneshot},
-    time::{Instant, sleep, timeout},
+    time::{Instant, sleep, timeout, timeout_at},
 };
 
 use super::{
@@ -15,6 +15,7 @@ use super::{
     follow::Newest,
     health::{Asker, Health},
     schema::Found,
+    turns::Turns,
 };
 use crate::store::{
     StoreError, log,
@@ -29,6 +30,9 @@ const GROUP_BYTES: usize = 4 * 1024 * 1024;
 /// How long a batch waits for a database that does not answer, before its sender is told: time enough to start one again
 /// that has stopped, and less than a client waits for.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// About how long a group waits at most for those to come again who have just been answered, where it does: timers go by
+/// milliseconds, so it is up to twice as long.
+const RETURN_WAIT: Duration = Duration::from_millis(1);
 /// How long nothing is tried after nobody has answered, from the first time to the longest.
 const PAUSES: [Duration; 4] = [
     Duration::from_millis(20),
@@ -59,6 +63,9 @@ struct Work {
     closers: Vec<oneshot::Sender<()>>,
     /// How often nobody has answered since somebody did.
     silences: usize,
+    turns: Turns,
+    /// How many batches the next group waits for.
+    expected: usize,
 }
 
 impl Writer {
@@ -73,6 +80,8 @@ impl Writer {
             tried: Tried::new(),
             closers: Vec::new(),
             silences: 0,
+            turns: Turns::default(),
+            expected: 0,
         };
         while work.gather().await {
             work.serve().await;
@@ -107,12 +116,29 @@ impl Work {
                 sleep(pause).await;
             }
         }
+        self.wait_for_expected().await;
         while self.has_room()
             && let Ok(task) = self.writer.tasks.try_recv()
         {
             self.take(task);
         }
         true
+    }
+
+    /// Takes what comes until there is as much as expected, or it has not come in time.
+    async fn wait_for_expected(&mut self) {
+        let expected = std::mem::take(&mut self.expected);
+        if expected == 0 {
+            return;
+        }
+        let until = Instant::now() + RETURN_WAIT;
+        while self.group.len() < expected && self.has_room() {
+            match timeout_at(until, self.writer.tasks.recv()).await {
+                Ok(Some(task)) => self.take(task),
+                _ => return self.turns.came(false),
+            }
+        }
+        self.turns.came(true);
     }
 
     fn has_room(&self) -> bool {
@@ -145,7 +171,13 @@ impl Work {
     async fn serve(&mut self) {
         let begun = Instant::now();
         match self.commit().await {
-            Ok((outcomes, last)) => {
+            Ok(Committed {
+                outcomes,
+                last,
+                has_waited,
+            }) => {
+                let waiting = self.writer.tasks.len();
+                self.expected = self.turns.expect(has_waited, self.group.len(), waiting);
                 let commit = self.ended(begun);
                 if commit.consignments > 0 {
                     let took = commit.ended - commit.begun;

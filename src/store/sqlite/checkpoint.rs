@@ -24,6 +24,7 @@ use tokio::sync::watch;
 use super::{
     connect::{LOCK_WAIT, connect, make_durable},
     is_sync_failure,
+    settled::Settled,
 };
 use crate::store::{Cause, Condition};
 
@@ -44,6 +45,7 @@ pub(super) struct Checkpointer {
     wake: SyncSender<()>,
     thread: JoinHandle<()>,
     condition: watch::Sender<Condition>,
+    settling: Settling,
     /// Held by whoever checkpoints: SQLite would not wait for another's checkpoint, but fail.
     turn: Arc<Mutex<()>>,
     /// The log's length in pages, as the last commit left it.
@@ -56,11 +58,32 @@ pub(super) struct Checkpointer {
     moved_before: i64,
 }
 
+/// Moves the log, and says what is settled then.
+#[derive(Clone)]
+pub(super) struct Settling {
+    /// The last sequence number that is committed.
+    pub(super) newest: watch::Receiver<u64>,
+    pub(super) settled: Arc<Settled>,
+}
+
+impl Settling {
+    /// How many pages of the log have been moved once the checkpoint is done.
+    fn run(&self, connection: &Connection, mode: &str) -> rusqlite::Result<i64> {
+        let newest = *self.newest.borrow();
+        let moved = run(connection, mode)?;
+        if moved.is_all {
+            self.settled.moved(newest);
+        }
+        Ok(moved.pages)
+    }
+}
+
 /// Starts the thread for the register at `path`, of which `writer` is the only connection that writes.
 pub(super) fn start(
     path: &Path,
     writer: &mut Connection,
     condition: watch::Sender<Condition>,
+    settling: Settling,
 ) -> Result<Checkpointer, Cause> {
     let cause = |error| Arc::new(error) as Cause;
     let log_pages = Arc::new(AtomicI64::new(0));
@@ -77,10 +100,11 @@ pub(super) fn start(
     // One waiting wake-up says as much as many.
     let (wake, woken) = mpsc::sync_channel(1);
     let (turns, reports, done) = (Arc::clone(&turn), condition.clone(), Arc::clone(&moved));
+    let moving = settling.clone();
     let run = move || {
         while woken.recv().is_ok() && *reports.borrow() == Condition::Good {
             let _turn = turns.lock().unwrap_or_else(PoisonError::into_inner);
-            match run(&connection, "PASSIVE") {
+            match moving.run(&connection, "PASSIVE") {
                 Ok(pages) => done.store(pages, Ordering::Release),
                 Err(error) => report(&error, &reports),
             }
@@ -91,6 +115,7 @@ pub(super) fn start(
         wake,
         thread: thread.map_err(|error| Arc::new(error) as Cause)?,
         condition,
+        settling,
         turn,
         log_pages,
         moved,
@@ -146,7 +171,7 @@ impl Checkpointer {
     /// Moves what is left, so that the next commit begins the log anew, unless a reader still needs it.
     fn move_last(&self, connection: &Connection) -> rusqlite::Result<()> {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        run(connection, "PASSIVE").map(|_| ())
+        self.settling.run(connection, "PASSIVE").map(|_| ())
     }
 
     /// Begins the log anew, waiting for readers.
@@ -154,7 +179,7 @@ impl Checkpointer {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         // Somebody else's long read must not hold the creates: the log grows until it ends.
         connection.busy_timeout(RESTART_WAIT)?;
-        let restarted = run(connection, "RESTART").map(|_| ());
+        let restarted = self.settling.run(connection, "RESTART").map(|_| ());
         connection.busy_timeout(LOCK_WAIT)?;
         restarted
     }
@@ -168,15 +193,29 @@ impl Checkpointer {
     }
 }
 
-/// Moves the whole log into the database, durably, and empties it.
-pub(super) fn truncate(connection: &Connection) -> rusqlite::Result<()> {
-    run(connection, "TRUNCATE").map(|_| ())
+/// What a checkpoint has done.
+#[derive(Debug, Clone, Copy)]
+struct Moved {
+    pages: i64,
+    /// Whether the log had no more when it began.
+    is_all: bool,
 }
 
-/// How many pages of the log have been moved once the checkpoint is done.
-fn run(connection: &Connection, mode: &str) -> rusqlite::Result<i64> {
+/// Moves the whole log into the database, durably, and empties it; whether nobody was in the way.
+pub(super) fn truncate(connection: &Connection) -> rusqlite::Result<bool> {
+    run(connection, "TRUNCATE").map(|moved| moved.is_all)
+}
+
+fn run(connection: &Connection, mode: &str) -> rusqlite::Result<Moved> {
     let mut checkpoint = connection.prepare_cached(&format!("PRAGMA wal_checkpoint({mode})"))?;
-    checkpoint.query_row([], |row| row.get(2))
+    checkpoint.query_row([], |row| {
+        let (is_busy, log, pages): (bool, i64, i64) = row.try_into()?;
+        Ok(Moved {
+            pages,
+            // Both are -1 where there is no log.
+            is_all: !is_busy && log >= 0 && pages == log,
+        })
+    })
 }
 
 fn report(error: &rusqlite::Error, condition: &watch::Sender<Condition>) {

@@ -3,9 +3,10 @@
 
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
-    io::ErrorKind,
-    os::unix::fs::MetadataExt as _,
+    io::{self, ErrorKind},
+    os::unix::fs::{FileExt, MetadataExt as _},
     path::Path,
+    sync::Arc,
 };
 
 use super::{connect::beside, file_system, open::folder_error};
@@ -18,18 +19,48 @@ pub(super) const LOCK: &str = ".lock";
 /// POSIX, closing a file releases every lock that the process has on it, SQLite's included.
 #[derive(Debug)]
 pub(super) struct Lock {
-    pub(super) named: File,
-    pub(super) file: Option<File>,
+    pub(super) file: Option<Arc<Locked>>,
+    _named: Locked,
 }
 
-impl Drop for Lock {
-    fn drop(&mut self) {
-        // A process that was begun at this moment has the files open until it runs its own program: closing alone would
-        // leave the locks with it.
-        for file in self.file.iter().chain([&self.named]) {
-            let _ = file.unlock();
+impl Lock {
+    /// By the file beside the register, and the register's own where it can be locked.
+    pub(super) fn new(named: File, file: Option<File>) -> Self {
+        Self {
+            file: file.map(|file| Arc::new(Locked(file))),
+            _named: Locked(named),
         }
     }
+}
+
+/// A file that stays locked as long as anybody here has it open.
+#[derive(Debug)]
+pub(super) struct Locked(pub(super) File);
+
+impl Locked {
+    /// Whether it is the one at `path` still.
+    pub(super) fn is_at(&self, path: &Path) -> bool {
+        let (held, named) = (self.0.metadata(), path.metadata());
+        matches!((held, named), (Ok(held), Ok(named)) if is_same(&held, &named))
+    }
+
+    /// As [`FileExt::read_exact_at`].
+    pub(super) fn read_exact_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+        self.0.read_exact_at(bytes, offset)
+    }
+}
+
+impl Drop for Locked {
+    fn drop(&mut self) {
+        // A process that was begun at this moment has the file open until it runs its own program: closing alone would
+        // leave the lock with it.
+        let _ = self.0.unlock();
+    }
+}
+
+/// Whether both are of one file.
+fn is_same(one: &fs::Metadata, other: &fs::Metadata) -> bool {
+    (one.dev(), one.ino()) == (other.dev(), other.ino())
 }
 
 /// Takes the lock of `path`, opening its file as `options` say; `None` when it is not there. Whoever holds it may remove
@@ -51,9 +82,7 @@ pub(super) fn lock(path: &Path, options: &OpenOptions) -> Result<Option<File>, O
         // The lock of a file that was removed meanwhile keeps nobody away.
         let held = file.metadata().map_err(failed)?;
         match fs::metadata(&name) {
-            Ok(named) if (named.dev(), named.ino()) == (held.dev(), held.ino()) => {
-                return Ok(Some(file));
-            }
+            Ok(named) if is_same(&held, &named) => return Ok(Some(file)),
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(failed(error)),
             _ => {}
         }

@@ -55,6 +55,8 @@ pub(super) struct Opened {
     pub(super) path: PathBuf,
     pub(super) register: String,
     pub(super) last_sequence: u64,
+    /// The last record that was in the file itself, and not in its log alone, when it was opened.
+    pub(super) settled_through: u64,
 }
 
 pub(super) fn open(path: &Path) -> Result<Opened, OpenError> {
@@ -88,14 +90,15 @@ pub(super) fn open(path: &Path) -> Result<Opened, OpenError> {
         tracing::warn!("{warning}");
     }
     let prepared = prepare(&mut connection);
-    let (register, last_sequence) = prepared.map_err(|error| open_error(&path, error))?;
+    let (register, last_sequence, is_moved) = prepared.map_err(|error| open_error(&path, error))?;
     sync_names(&path).map_err(|error| folder_error(&path, error))?;
     Ok(Opened {
         connection,
-        lock: Lock { file, named: lock },
+        lock: Lock::new(lock, file),
         path,
         register,
         last_sequence,
+        settled_through: if is_moved { last_sequence } else { 0 },
     })
 }
 
@@ -234,8 +237,9 @@ pub(super) fn check_identity(connection: &Connection, path: &Path) -> Result<i64
     }
 }
 
-/// Sets the connection up and makes what is missing; the register's id and its last sequence number.
-fn prepare(connection: &mut Connection) -> rusqlite::Result<(String, u64)> {
+/// Sets the connection up and makes what is missing; the register's id and its last sequence number, and whether all of
+/// its log has been moved into the file.
+fn prepare(connection: &mut Connection) -> rusqlite::Result<(String, u64, bool)> {
     let journal = keep_log(connection)?;
     if journal != "wal" {
         return Err(rusqlite::Error::SqliteFailure(
@@ -248,7 +252,7 @@ fn prepare(connection: &mut Connection) -> rusqlite::Result<(String, u64)> {
     make_durable(connection)?;
     // What a killed server wrote is read from the log, synced or not. Moving it into the database syncs it, so that
     // nothing is answered for, or followed by other commits, that a power cut would still take away.
-    checkpoint::truncate(connection)?;
+    let is_moved = checkpoint::truncate(connection)?;
     // That is the checkpointer's and the writer's own work: see there.
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
 
@@ -273,7 +277,7 @@ fn prepare(connection: &mut Connection) -> rusqlite::Result<(String, u64)> {
     let last = "SELECT coalesce(max(sequence), 0) FROM consignment";
     let last_sequence = transaction.query_row(last, [], |row| row.get(0))?;
     transaction.commit()?;
-    Ok((register, last_sequence))
+    Ok((register, last_sequence, is_moved))
 }
 
 /// The file at `path` could not be made.

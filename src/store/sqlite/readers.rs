@@ -8,7 +8,7 @@ use std::{
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::Semaphore;
 
-use super::{connect::connect, index::Lookup, store_error};
+use super::{connect::connect, index::Lookup, leaves::Leaves, settled::Settled, store_error};
 use crate::store::StoreError;
 
 /// Readers at work at once; more would only share the same cores and each keeps a page cache.
@@ -22,21 +22,24 @@ pub(super) struct Reader {
     pub(super) register: Connection,
     /// Opened by the first scan that asks the filter index.
     pub(super) index: Option<Lookup>,
+    pub(super) leaves: Leaves,
 }
 
 /// The readers that nobody uses at the moment, and room for those that may be at work.
 #[derive(Debug)]
 pub(super) struct Readers {
     path: PathBuf,
+    pub(super) settled: Arc<Settled>,
     idle: Mutex<Vec<Reader>>,
     permits: Arc<Semaphore>,
 }
 
 impl Readers {
     /// Of the register at `path`.
-    pub(super) fn new(path: PathBuf) -> Self {
+    pub(super) fn new(path: PathBuf, settled: Arc<Settled>) -> Self {
         Self {
             path,
+            settled,
             idle: Mutex::default(),
             permits: Arc::new(Semaphore::new(READERS as usize)),
         }
@@ -82,6 +85,7 @@ impl Readers {
         Ok(Reader {
             register,
             index: None,
+            leaves: Leaves::new(Arc::clone(&self.settled)),
         })
     }
 }

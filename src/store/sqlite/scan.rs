@@ -6,6 +6,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, types::Type};
 
 use super::{
     index::{Index, Lookup, Piece, Rows, View, corrupt},
+    leaves::Leaves,
     readers::Reader,
 };
 use crate::store::{MalformedBody, Page, PageBuilder, Record, Scan};
@@ -14,15 +15,25 @@ use crate::store::{MalformedBody, Page, PageBuilder, Record, Scan};
 /// long: about as long as searching a page's records does.
 const SEGMENTS_SEARCHED: usize = 256;
 
+/// The table of records, as it is for the length of a scan.
+struct Table<'r> {
+    register: &'r Connection,
+    leaves: &'r mut Leaves,
+}
+
 /// The next page of what `scan` asks for.
 pub(super) fn scan(reader: &mut Reader, index: &Index, scan: &Scan) -> rusqlite::Result<Page> {
     // One look at the register, which spares a lock for each record.
     let register = reader.register.unchecked_transaction()?;
+    let mut table = Table {
+        register: &register,
+        leaves: &mut reader.leaves,
+    };
     if !scan.ids.is_empty() {
         return by_ids(&register, scan);
     }
     if let Some(view) = index.view(&scan.filter) {
-        match proposed(&register, &view, &mut reader.index, scan) {
+        match proposed(&mut table, &view, &mut reader.index, scan) {
             Ok(Some(page)) => return Ok(page),
             Ok(None) => {}
             Err(Fault::Register(error)) => return Err(error),
@@ -34,7 +45,7 @@ pub(super) fn scan(reader: &mut Reader, index: &Index, scan: &Scan) -> rusqlite:
     }
     let mut page = PageBuilder::new(scan);
     if let Some(first) = scan.after.checked_add(1) {
-        search(&register, &(first..=scan.through), &mut page)?;
+        search(&mut table, &(first..=scan.through), &mut page)?;
     }
     Ok(page.finish())
 }
@@ -47,7 +58,7 @@ enum Fault {
 
 /// The page out of what the index proposes; `None` when its file is no longer the one that `view` is of.
 fn proposed(
-    register: &Connection,
+    table: &mut Table<'_>,
     view: &View,
     kept: &mut Option<Lookup>,
     scan: &Scan,
@@ -74,14 +85,14 @@ fn proposed(
         let piece = piece.map_err(Fault::Index)?;
         let part = rest.take(&piece);
         let is_done = match piece.rows {
-            Rows::All => search(register, &part, &mut page).map_err(Fault::Register)?,
+            Rows::All => search(table, &part, &mut page).map_err(Fault::Register)?,
             Rows::These(rows) => {
                 let proposed = rows.iter().map(|&row| piece.first + u64::from(row));
                 let mut proposed: Vec<u64> = proposed.filter(|one| part.contains(one)).collect();
                 if scan.newest_first {
                     proposed.reverse();
                 }
-                look_at(register, &proposed, &mut page)?
+                look_at(table.register, &proposed, &mut page)?
             }
         };
         if !is_done {
@@ -160,11 +171,19 @@ fn look_at(
 
 /// Offers all records of `range` to `page`, in its order, as long as it has room; whether that was all of them.
 fn search(
-    register: &Connection,
+    table: &mut Table<'_>,
     range: &RangeInclusive<u64>,
     page: &mut PageBuilder<'_>,
 ) -> rusqlite::Result<bool> {
-    let mut select = register.prepare_cached(if page.scan.newest_first {
+    let (mut first, last) = (*range.start(), *range.end());
+    if !page.scan.newest_first {
+        let settled = table.leaves.search(table.register, range, page);
+        let Some(next) = settled.map_err(damaged)? else {
+            return Ok(false);
+        };
+        first = next;
+    }
+    let mut select = table.register.prepare_cached(if page.scan.newest_first {
         "SELECT sequence, created_at, body, created_by FROM consignment
          WHERE sequence BETWEEN ?1 AND ?2 ORDER BY sequence DESC"
     } else {
@@ -172,7 +191,7 @@ fn search(
          WHERE sequence BETWEEN ?1 AND ?2 ORDER BY sequence"
     })?;
     // What SQLite cannot count to is past every end.
-    let bounds = [*range.start(), *range.end()].map(|s| i64::try_from(s).unwrap_or(i64::MAX));
+    let bounds = [first, last].map(|s| i64::try_from(s).unwrap_or(i64::MAX));
     let mut rows = select.query(bounds)?;
     while let Some(row) = rows.next()? {
         if !page.has_room() {

@@ -168,7 +168,7 @@ impl Writer {
         if *self.condition.borrow() == Condition::Good {
             // Not needed for durability: it spares the next start the reading of the log, which the last connection
             // then takes away.
-            let moved = checkpoint::truncate(&self.connection).and_then(|()| {
+            let moved = checkpoint::truncate(&self.connection).and_then(|_| {
                 let unless_told = DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
                 self.connection.set_db_config(unless_told, false)
             });

@@ -3,7 +3,6 @@
 use std::{path::Path, pin::Pin, process::Command, time::Duration};
 
 use axum::{Router, response::Response as HttpResponse};
-use bytes::Bytes;
 use futures_util::{Stream, stream};
 use http::HeaderValue;
 use hyper_util::{
@@ -84,7 +83,7 @@ impl ShippingService for Impostor {
             ..Consignment::default()
         };
         let chunk = ListChunk {
-            consignments: vec![Bytes::from(consignment.encode_to_vec())],
+            consignments: [consignment.encode_to_vec()].into_iter().collect(),
             through_sequence: 1,
         };
         Ok(Response::new(Box::pin(stream::iter([Ok(chunk)]))))

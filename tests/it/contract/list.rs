@@ -95,7 +95,7 @@ async fn a_list_longer_than_what_is_read_at_a_time_is_whole_both_ways_and_up_to_
             };
             let chunks = chunks(&mut client, request.clone()).await.unwrap();
             for chunk in &chunks {
-                let last = chunk.consignments.last().unwrap().clone();
+                let last = chunk.consignments.iter().last().unwrap();
                 let last = Consignment::decode(last).unwrap();
                 assert_eq!(chunk.through_sequence, last.sequence);
             }
@@ -117,7 +117,7 @@ async fn chunks_of_large_consignments_hold_about_64_kib() {
     let chunks = chunks(&mut client, ListRequest::default()).await.unwrap();
     assert_eq!(chunks.last().unwrap().through_sequence, 9);
     for chunk in chunks {
-        let sizes: Vec<_> = chunk.consignments.iter().map(bytes::Bytes::len).collect();
+        let sizes: Vec<_> = chunk.consignments.iter().map(<[u8]>::len).collect();
         let (_, before_last) = sizes.split_last().unwrap();
         assert!(before_last.iter().sum::<usize>() < CHUNK_BYTES, "{sizes:?}");
     }
