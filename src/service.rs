@@ -26,7 +26,7 @@ mod pages;
 mod statuses;
 
 use load::Load;
-use pages::{Counted, Follower, Pages};
+use pages::{Counted, FAR_READERS, Follower, Pages};
 use statuses::{conflict, elsewhere, invalid, status};
 pub use statuses::{
     no_scope, no_token, overloaded, read_only, timed_out, too_large, unknown_token, wrong_register,
@@ -44,6 +44,8 @@ pub struct RegisterService {
     /// Bounds what bulk loads have at the store.
     load_room: Arc<Semaphore>,
     load_bytes: usize,
+    /// Bounds what lists have read that is not sent.
+    far_readers: Arc<Semaphore>,
     stopping: watch::Receiver<bool>,
     followers: Gauge,
 }
@@ -62,6 +64,7 @@ impl RegisterService {
             store,
             load_room: Arc::new(Semaphore::new(load_bytes)),
             load_bytes,
+            far_readers: Arc::new(Semaphore::new(FAR_READERS)),
             stopping,
             followers,
         }
@@ -96,6 +99,11 @@ impl RegisterService {
             newest_first: request.newest_first,
             limit: usize::MAX,
         })
+    }
+
+    fn pages(&self, scan: Scan, follower: Option<Follower>) -> Pages {
+        let (store, far) = (Arc::clone(&self.store), Arc::clone(&self.far_readers));
+        Pages::new(store, far, scan, follower)
     }
 
     /// The sequence number of a position in this register, whose newest one is `last`; positions of its sort reach up to
@@ -244,7 +252,7 @@ impl ShippingService for RegisterService {
     ) -> Result<Response<proto::Response>, Status> {
         let last = self.last_sequence().await?;
         let everything = self.scan(ListRequest::default(), last)?;
-        let mut pages = Pages::new(Arc::clone(&self.store), everything, None);
+        let mut pages = self.pages(everything, None);
         let mut reply = proto::Response::default();
         let mut bytes = 0;
         while let Some(chunk) = pages.next().await? {
@@ -288,7 +296,7 @@ impl ShippingService for RegisterService {
             stopping: self.stopping.clone(),
             _counted: Counted::new(&self.followers),
         });
-        let pages = Pages::new(Arc::clone(&self.store), scan, follower);
+        let pages = self.pages(scan, follower);
         let chunks = stream::try_unfold(pages, |mut pages| async {
             let chunk = pages.next().await?;
             Ok(chunk.map(|chunk| (chunk, pages)))

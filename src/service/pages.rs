@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use prometheus_client::metrics::gauge::Gauge;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio_util::task::AbortOnDropHandle;
 use tonic::Status;
 
@@ -16,14 +16,34 @@ use crate::{
 /// How long a followed list stays silent at most: well below the shortest time after which a client gives up.
 const HEARTBEAT: Duration = Duration::from_millis(1_500);
 
-/// Pages that are read ahead at most, beside the one that is being sent.
-const PAGES_AHEAD: usize = 3;
-/// How many of them are missing before they are read, so that reader and connection do not wake each other for each.
-const PAGES_MISSING: usize = 2;
+/// Lists that read far ahead at once. More lists than that share the same cores and are no faster for it, and each would
+/// hold what it has read as long as its receiver is slow.
+pub(super) const FAR_READERS: usize = 32;
+
+/// How many pages are read ahead of the one that is being sent.
+#[derive(Debug, Clone, Copy)]
+struct Reach {
+    /// At most.
+    pages: usize,
+    /// How many of them are missing before they are read.
+    missing: usize,
+}
+
+/// So far that reader and connection do not wake each other for each page.
+const FAR: Reach = Reach {
+    pages: 3,
+    missing: 2,
+};
+const NEAR: Reach = Reach {
+    pages: 1,
+    missing: 1,
+};
 
 /// What a list still has to send.
 pub(super) struct Pages {
     store: Arc<dyn Store>,
+    /// Room for those that read far ahead.
+    far: Arc<Semaphore>,
     /// What is left to take.
     scan: Scan,
     /// Present when it goes on after what was stored when it began.
@@ -40,6 +60,8 @@ pub(super) struct Pages {
 struct Ahead {
     pages: mpsc::Receiver<Page>,
     reading: AbortOnDropHandle<Result<(), StoreError>>,
+    /// Its place among those that read far ahead.
+    _far: Option<OwnedSemaphorePermit>,
 }
 
 /// How far a list has come.
@@ -93,9 +115,15 @@ impl Follower {
 }
 
 impl Pages {
-    pub(super) fn new(store: Arc<dyn Store>, scan: Scan, follower: Option<Follower>) -> Self {
+    pub(super) fn new(
+        store: Arc<dyn Store>,
+        far: Arc<Semaphore>,
+        scan: Scan,
+        follower: Option<Follower>,
+    ) -> Self {
         Self {
             store,
+            far,
             scan,
             follower,
             state: State::Reading,
@@ -136,7 +164,7 @@ impl Pages {
         if !goes_on {
             self.ahead = None;
         } else if self.ahead.is_none() {
-            self.ahead = Some(Ahead::begin(&self.store, self.scan.clone()));
+            self.ahead = Some(Ahead::begin(&self.store, &self.far, self.scan.clone()));
         }
     }
 }
@@ -144,12 +172,14 @@ impl Pages {
 impl Ahead {
     /// Begins to read what `scan` asks `store` for. A task does so, as a scan that waits for its turn must not keep it while
     /// nobody looks: the list's receiver may be slow.
-    fn begin(store: &Arc<dyn Store>, mut scan: Scan) -> Self {
-        let (sender, pages) = mpsc::channel(PAGES_AHEAD);
+    fn begin(store: &Arc<dyn Store>, far: &Arc<Semaphore>, mut scan: Scan) -> Self {
+        let far = Arc::clone(far).try_acquire_owned().ok();
+        let reach = if far.is_some() { FAR } else { NEAR };
+        let (sender, pages) = mpsc::channel(reach.pages);
         let store = Arc::clone(store);
         let reading = async move {
             // An error says that nobody takes them any more.
-            while let Ok(room) = sender.reserve_many(PAGES_MISSING).await {
+            while let Ok(room) = sender.reserve_many(reach.missing).await {
                 drop(room);
                 match store.scan_on(scan, &sender).await? {
                     Some(rest) => scan = rest,
@@ -161,6 +191,7 @@ impl Ahead {
         Self {
             pages,
             reading: AbortOnDropHandle::new(tokio::spawn(reading)),
+            _far: far,
         }
     }
 
