@@ -21,7 +21,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         .codec_path("crate::proto::Codec")
         .compile_well_known_types(true)
         .extern_path(".google.protobuf", "::pbjson_types")
-        // Records in chunks are encoded and decoded one at a time, if at all, so these are written by hand.
+        // Records of which there are many are encoded and decoded one at a time, if at all, so these are written by hand.
+        .extern_path(format!("{PACKAGE}.Response"), "crate::proto::Response")
         .extern_path(
             format!("{PACKAGE}.CreateChunk"),
             "crate::proto::CreateChunk",

@@ -50,3 +50,18 @@ pub struct CreateChunk {
     #[prost(bytes = "bytes", repeated, tag = "1")]
     pub consignments: Vec<Bytes>,
 }
+
+/// `Response` of the contract, with each consignment of many still encoded, as in [`CreateChunk`]: all of a register, decoded,
+/// take several times the memory.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Response {
+    /// Whether `CreateConsignment` stored the consignment, which was not there before.
+    #[prost(bool, tag = "1")]
+    pub created: bool,
+    /// What `CreateConsignment` was given, as it is stored.
+    #[prost(message, optional, tag = "2")]
+    pub consignment: Option<Consignment>,
+    /// Encoded [`Consignment`]s: what `GetConsignments` found, oldest first.
+    #[prost(bytes = "bytes", repeated, tag = "3")]
+    pub consignments: Vec<Bytes>,
+}

@@ -208,7 +208,9 @@ impl Caller {
         let mut client = self.client();
         let reply = answer("a get", client.get_consignments(GetRequest {})).await;
         let records = match reply {
-            Ok(reply) => reply.into_inner().consignments.iter().map(record).collect(),
+            Ok(reply) => (reply.into_inner().consignments.into_iter())
+                .map(|one| record(&Consignment::decode(one).unwrap()))
+                .collect(),
             // By now there are too many for one reply.
             Err(status) if status.code() == Code::ResourceExhausted => return self.list().await,
             Err(status) => return Err(status),

@@ -1,7 +1,7 @@
 //! `GetConsignments`: everything in one reply, or an error that says what to use.
 
 use prost::Message as _;
-use shippy::proto::{GetRequest, Response};
+use shippy::proto::{Consignment, GetRequest, Response};
 use tonic::{Code, Status};
 
 use super::{Client, all, create, ids, limits::of_size, sample};
@@ -30,8 +30,10 @@ async fn everything_comes_in_the_order_in_which_it_was_stored() {
         create(&mut client, sample(id)).await;
     }
     let reply = get(&mut client).await.unwrap();
-    assert_eq!(ids(&reply.consignments), given);
-    assert_eq!(reply.consignments, all(&mut client).await);
+    let decoded = reply.consignments.into_iter().map(Consignment::decode);
+    let decoded: Vec<_> = decoded.collect::<Result<_, _>>().unwrap();
+    assert_eq!(ids(&decoded), given);
+    assert_eq!(decoded, all(&mut client).await);
     assert!(!reply.created && reply.consignment.is_none());
 }
 

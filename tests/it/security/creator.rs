@@ -2,6 +2,7 @@
 
 use std::{path::Path, process::Command};
 
+use prost::Message as _;
 use serde_json::Value;
 use shippy::proto::{Consignment, GetRequest, Response};
 use tonic::{Request, metadata::MetadataValue};
@@ -77,6 +78,7 @@ async fn the_first_who_sends_a_consignment_is_named_with_it_by_their_token() {
     let all = client.get_consignments(with_token(GetRequest {}, &desk));
     let all = all.await.unwrap().into_inner().consignments;
     let all: Vec<_> = (all.into_iter())
+        .map(|one| Consignment::decode(one).unwrap())
         .map(|one| (one.id, Some(one.created_by)))
         .collect();
     assert_eq!(all, both);
