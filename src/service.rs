@@ -1,6 +1,12 @@
 //! Answers the contract's rpcs from a store: decode, check, store, encode.
 
-use std::{pin::Pin, sync::Arc};
+use std::{
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use futures_util::{Stream, stream};
 use pbjson_types::Timestamp;
@@ -47,6 +53,8 @@ pub struct RegisterService {
     far_readers: Arc<Semaphore>,
     stopping: watch::Receiver<bool>,
     followers: Gauge,
+    /// Whether the register is known to be too large for one reply: it only grows.
+    is_large: Arc<AtomicBool>,
 }
 
 impl RegisterService {
@@ -66,6 +74,7 @@ impl RegisterService {
             far_readers: Arc::new(Semaphore::new(FAR_READERS)),
             stopping,
             followers,
+            is_large: Arc::default(),
         }
     }
 
@@ -199,6 +208,13 @@ fn prepare_single(request: Request<Consignment>) -> Result<Prepared, Status> {
         .map_err(|violations| invalid("the consignment cannot be stored", violations))
 }
 
+/// Why all that is stored, up to the sequence number `last`, is no reply.
+fn too_many(last: u64) -> Status {
+    Status::resource_exhausted(format!(
+        "the register's {last} consignments do not fit the {MAX_REPLY_BYTES} bytes of one reply: use ListConsignments"
+    ))
+}
+
 /// What is wrong with a request to list, if anything.
 fn check(request: &ListRequest) -> Result<(), Status> {
     let wrong = |field: &str, description: String| {
@@ -250,6 +266,9 @@ impl ShippingService for RegisterService {
         _: Request<GetRequest>,
     ) -> Result<Response<proto::Response>, Status> {
         let last = self.last_sequence().await?;
+        if self.is_large.load(Ordering::Relaxed) {
+            return Err(too_many(last));
+        }
         let everything = self.scan(ListRequest::default(), last)?;
         let mut pages = self.pages(everything, None);
         let mut reply = proto::Response::default();
@@ -259,10 +278,8 @@ impl ShippingService for RegisterService {
                 // A field of a message: its key, its length in at most 4 bytes, and itself.
                 bytes += prost::length_delimiter_len(encoded.len()) + 1 + encoded.len();
                 if bytes > MAX_REPLY_BYTES {
-                    return Err(Status::resource_exhausted(format!(
-                        "the register's {last} consignments do not fit the {MAX_REPLY_BYTES} bytes of one reply: \
-                         use ListConsignments"
-                    )));
+                    self.is_large.store(true, Ordering::Relaxed);
+                    return Err(too_many(last));
                 }
                 reply.consignments.push(encoded);
             }

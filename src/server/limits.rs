@@ -26,8 +26,8 @@ pub struct Limits {
     pub requests: usize,
     /// Bulk loads at once. Each may have sent a mebibyte that is not looked at yet.
     pub loads: usize,
-    /// Lists being read at once. One that is not read on holds up to three pages of 192 KiB or a little more, and 128 KiB in HTTP/2's
-    /// buffers.
+    /// Lists being read at once. One that is not read on holds two pages of 192 KiB or a little more, with where each record
+    /// is in them, and 128 KiB in HTTP/2's buffers; some hold two pages more.
     pub lists: usize,
     /// Streams at once on one connection: a client with more in flight gains nothing, as they share the writer.
     pub streams: u32,
