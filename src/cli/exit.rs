@@ -211,6 +211,9 @@ fn advice(error: &ClientError) -> String {
         {
             "\nleave --register out, or name the register that is there".into()
         }
+        ClientError::Unanswered { .. } => {
+            "\nsee that it runs and its port is open, or give it more time: --timeout 30s".into()
+        }
         _ => String::new(),
     }
 }

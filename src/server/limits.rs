@@ -69,8 +69,8 @@ impl Default for Limits {
 pub(super) const PROBES: usize = 16;
 /// Connections that the system holds ready while none can be accepted.
 pub(super) const BACKLOG: i32 = 1_024;
-/// Replies to `GetConsignments` being read at once. One that is not read on holds all of its up to 4 MiB, several times
-/// over while it is made.
+/// Replies to `GetConsignments` being read at once. One that is not read on holds all of its up to 4 MiB, twice over
+/// while it is made.
 pub(super) const WHOLE_REPLIES: usize = 4;
 /// Health checks at once, each of which is answered at once, and those who watch the server's health. They have places
 /// of their own, as everybody may ask for that.
