@@ -128,6 +128,7 @@ mod tests {
             ("register", ""),
             ("register", "\u{1b}[2J"),
             ("register", "depot"),
+            ("register", "01A2"),
             ("kind", "third"),
             ("tls", "maybe"),
             ("addresses", ""),

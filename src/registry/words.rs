@@ -5,9 +5,10 @@ pub(super) fn is_token(text: &str, longest: usize) -> bool {
     (1..=longest).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
-/// Whether it may be a register's id. People are shown this one to paste it into a command line.
+/// Whether it may be a register's id. People are shown this one to paste it into a command line, and one register is
+/// written in one way: without capitals.
 pub(super) fn is_register(text: &str, longest: usize) -> bool {
-    let is_plain = |byte: u8| byte.is_ascii_hexdigit() || byte == b'-';
+    let is_plain = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f' | b'-');
     is_token(text, longest) && text.bytes().all(is_plain)
 }
 

@@ -217,6 +217,7 @@ mod tests {
             ("id", "esc\u{1b}[2J".to_owned()),
             ("register", "two words".to_owned()),
             ("register", "é".to_owned()),
+            ("register", "01A2".to_owned()),
             ("service", "a\nb".to_owned()),
             ("kind", "double".to_owned()),
             ("tls", "maybe".to_owned()),
