@@ -4,13 +4,14 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
 };
 
 use futures_util::{Stream, stream};
 use pbjson_types::Timestamp;
 use prometheus_client::metrics::gauge::Gauge;
+use prost::Message as _;
 use tokio::sync::{Semaphore, watch};
 use tonic::{Request, Response, Status, Streaming};
 
@@ -20,7 +21,7 @@ use crate::{
         self, Consignment, CreateChunk, GetRequest, ListChunk, ListRequest, OutcomeChunk, Position,
         shipping_service_server::ShippingService,
     },
-    store::{Filter, NewConsignment, Outcome, Scan, Store},
+    store::{Filter, NewConsignment, Outcome, Scan, Store, StoreError},
     traces::Trace,
 };
 
@@ -31,7 +32,7 @@ mod pages;
 mod statuses;
 
 use load::Load;
-use pages::{Counted, FAR_READERS, Follower, Pages};
+use pages::{Counted, Follower, Pages, READ_AHEAD};
 use statuses::{conflict, elsewhere, invalid, status};
 pub use statuses::{
     no_scope, no_token, overloaded, read_only, timed_out, too_large, unknown_token, wrong_register,
@@ -50,11 +51,11 @@ pub struct RegisterService {
     load_room: Arc<Semaphore>,
     load_bytes: usize,
     /// Bounds what lists have read that is not sent.
-    far_readers: Arc<Semaphore>,
+    read_ahead: Arc<Semaphore>,
     stopping: watch::Receiver<bool>,
     followers: Gauge,
-    /// Whether the register is known to be too large for one reply: it only grows.
-    is_large: Arc<AtomicBool>,
+    /// The newest sequence number with which the register was found too large for one reply. It only grows.
+    large_at: Arc<AtomicU64>,
 }
 
 impl RegisterService {
@@ -71,10 +72,10 @@ impl RegisterService {
             store,
             load_room: Arc::new(Semaphore::new(load_bytes)),
             load_bytes,
-            far_readers: Arc::new(Semaphore::new(FAR_READERS)),
+            read_ahead: Arc::new(Semaphore::new(READ_AHEAD)),
             stopping,
             followers,
-            is_large: Arc::default(),
+            large_at: Arc::new(u64::MAX.into()),
         }
     }
 
@@ -110,8 +111,8 @@ impl RegisterService {
     }
 
     fn pages(&self, scan: Scan, follower: Option<Follower>) -> Pages {
-        let (store, far) = (Arc::clone(&self.store), Arc::clone(&self.far_readers));
-        Pages::new(store, far, scan, follower)
+        let (store, places) = (Arc::clone(&self.store), Arc::clone(&self.read_ahead));
+        Pages::new(store, places, scan, follower)
     }
 
     /// The sequence number of a position in this register, whose newest one is `last`; positions of its sort reach up to
@@ -266,7 +267,7 @@ impl ShippingService for RegisterService {
         _: Request<GetRequest>,
     ) -> Result<Response<proto::Response>, Status> {
         let last = self.last_sequence().await?;
-        if self.is_large.load(Ordering::Relaxed) {
+        if last >= self.large_at.load(Ordering::Relaxed) {
             return Err(too_many(last));
         }
         let everything = self.scan(ListRequest::default(), last)?;
@@ -278,9 +279,12 @@ impl ShippingService for RegisterService {
                 // A field of a message: its key, its length in at most 4 bytes, and itself.
                 bytes += prost::length_delimiter_len(encoded.len()) + 1 + encoded.len();
                 if bytes > MAX_REPLY_BYTES {
-                    self.is_large.store(true, Ordering::Relaxed);
+                    self.large_at.store(last, Ordering::Relaxed);
                     return Err(too_many(last));
                 }
+                // One that cannot be read would make the whole reply one that nobody can read.
+                Consignment::decode(&encoded[..])
+                    .map_err(|error| status(&StoreError::Damaged(Arc::new(error))))?;
                 reply.consignments.push(encoded);
             }
         }

@@ -212,7 +212,7 @@ fn advice(error: &ClientError) -> String {
             "\nleave --register out, or name the register that is there".into()
         }
         ClientError::Unanswered { .. } => {
-            "\nsee that it runs and its port is open, or give it more time: --timeout 30s".into()
+            "\nsee that the server runs and its port is open, give it more time with --timeout, or read its log".into()
         }
         _ => String::new(),
     }

@@ -26,8 +26,8 @@ pub struct Limits {
     pub requests: usize,
     /// Bulk loads at once. Each may have sent a mebibyte that is not looked at yet.
     pub loads: usize,
-    /// Lists being read at once. One that is not read on holds two pages of 192 KiB or a little more, with where each record
-    /// is in them, and 128 KiB in HTTP/2's buffers; some hold two pages more.
+    /// Lists being read at once. One that is not read on holds a page of 192 KiB, or of up to 447 KiB with the largest
+    /// consignments, with where each record is in it, and 128 KiB in HTTP/2's buffers; 32 of them hold three pages more.
     pub lists: usize,
     /// Streams at once on one connection: a client with more in flight gains nothing, as they share the writer.
     pub streams: u32,
@@ -69,8 +69,8 @@ impl Default for Limits {
 pub(super) const PROBES: usize = 16;
 /// Connections that the system holds ready while none can be accepted.
 pub(super) const BACKLOG: i32 = 1_024;
-/// Replies to `GetConsignments` being read at once. One that is not read on holds all of its up to 4 MiB, twice over
-/// while it is made.
+/// Replies to `GetConsignments` being read at once. One that is not read on holds all of its up to 4 MiB, and up to
+/// 20 MiB while it is made.
 pub(super) const WHOLE_REPLIES: usize = 4;
 /// Health checks at once, each of which is answered at once, and those who watch the server's health. They have places
 /// of their own, as everybody may ask for that.

@@ -16,34 +16,19 @@ use crate::{
 /// How long a followed list stays silent at most: well below the shortest time after which a client gives up.
 const HEARTBEAT: Duration = Duration::from_millis(1_500);
 
-/// Lists that read far ahead at once. More lists than that share the same cores and are no faster for it, and each would
-/// hold what it has read as long as its receiver is slow.
-pub(super) const FAR_READERS: usize = 32;
-
-/// How many pages are read ahead of the one that is being sent.
-#[derive(Debug, Clone, Copy)]
-struct Reach {
-    /// At most.
-    pages: usize,
-    /// How many of them are missing before they are read.
-    missing: usize,
-}
-
-/// So far that reader and connection do not wake each other for each page.
-const FAR: Reach = Reach {
-    pages: 3,
-    missing: 2,
-};
-const NEAR: Reach = Reach {
-    pages: 1,
-    missing: 1,
-};
+/// Pages that are read ahead at most, beside the one that is being sent.
+const PAGES_AHEAD: usize = 3;
+/// How many of them are missing before they are read, so that reader and connection do not wake each other for each.
+const PAGES_MISSING: usize = 2;
+/// Lists that read ahead at once. More than that share the same cores and are no faster for it, and each would hold what it
+/// has read as long as its receiver is slow.
+pub(super) const READ_AHEAD: usize = 32;
 
 /// What a list still has to send.
 pub(super) struct Pages {
     store: Arc<dyn Store>,
-    /// Room for those that read far ahead.
-    far: Arc<Semaphore>,
+    /// Places for those that read ahead.
+    places: Arc<Semaphore>,
     /// What is left to take.
     scan: Scan,
     /// Present when it goes on after what was stored when it began.
@@ -60,8 +45,7 @@ pub(super) struct Pages {
 struct Ahead {
     pages: mpsc::Receiver<Page>,
     reading: AbortOnDropHandle<Result<(), StoreError>>,
-    /// Its place among those that read far ahead.
-    _far: Option<OwnedSemaphorePermit>,
+    _place: OwnedSemaphorePermit,
 }
 
 /// How far a list has come.
@@ -117,13 +101,13 @@ impl Follower {
 impl Pages {
     pub(super) fn new(
         store: Arc<dyn Store>,
-        far: Arc<Semaphore>,
+        places: Arc<Semaphore>,
         scan: Scan,
         follower: Option<Follower>,
     ) -> Self {
         Self {
             store,
-            far,
+            places,
             scan,
             follower,
             state: State::Reading,
@@ -145,12 +129,21 @@ impl Pages {
         }
         let page = match &mut self.ahead {
             Some(ahead) => ahead.next().await,
-            None => self.store.scan(&self.scan).await,
+            None => self.read().await,
         };
         let page = page.map_err(|error| status(&error))?;
         self.pass(&page);
         self.chunks = chunks(&page).into_iter();
         Ok(self.chunks.next())
+    }
+
+    /// The next page, when none is read ahead. A task reads it, as a scan that waits for its turn must not keep it while
+    /// nobody looks: the list's receiver may be slow.
+    async fn read(&self) -> Result<Page, StoreError> {
+        let (store, scan) = (Arc::clone(&self.store), self.scan.clone());
+        let reading = tokio::spawn(async move { store.scan(&scan).await });
+        let page = AbortOnDropHandle::new(reading).await;
+        page.unwrap_or_else(|panic| Err(StoreError::Engine(Arc::new(panic))))
     }
 
     /// Goes on after `page`.
@@ -164,22 +157,20 @@ impl Pages {
         if !goes_on {
             self.ahead = None;
         } else if self.ahead.is_none() {
-            self.ahead = Some(Ahead::begin(&self.store, &self.far, self.scan.clone()));
+            let place = Arc::clone(&self.places).try_acquire_owned().ok();
+            self.ahead = place.map(|place| Ahead::begin(&self.store, self.scan.clone(), place));
         }
     }
 }
 
 impl Ahead {
-    /// Begins to read what `scan` asks `store` for. A task does so, as a scan that waits for its turn must not keep it while
-    /// nobody looks: the list's receiver may be slow.
-    fn begin(store: &Arc<dyn Store>, far: &Arc<Semaphore>, mut scan: Scan) -> Self {
-        let far = Arc::clone(far).try_acquire_owned().ok();
-        let reach = if far.is_some() { FAR } else { NEAR };
-        let (sender, pages) = mpsc::channel(reach.pages);
+    /// Begins to read what `scan` asks `store` for, on a task as [`Pages::read`] does.
+    fn begin(store: &Arc<dyn Store>, mut scan: Scan, place: OwnedSemaphorePermit) -> Self {
+        let (sender, pages) = mpsc::channel(PAGES_AHEAD);
         let store = Arc::clone(store);
         let reading = async move {
             // An error says that nobody takes them any more.
-            while let Ok(room) = sender.reserve_many(reach.missing).await {
+            while let Ok(room) = sender.reserve_many(PAGES_MISSING).await {
                 drop(room);
                 match store.scan_on(scan, &sender).await? {
                     Some(rest) => scan = rest,
@@ -191,7 +182,7 @@ impl Ahead {
         Self {
             pages,
             reading: AbortOnDropHandle::new(tokio::spawn(reading)),
-            _far: far,
+            _place: place,
         }
     }
 

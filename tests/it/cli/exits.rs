@@ -46,7 +46,12 @@ fn where_nobody_answers_it_names_the_address() {
             .args(args)
             .args(["--server", &closed, "--timeout", "1s"]);
         let ran = run(&mut command).exits(3);
-        let ran = ran.says(&["no server answered", &closed, "refused", "see that it runs"]);
+        let ran = ran.says(&[
+            "no server answered",
+            &closed,
+            "refused",
+            "see that the server runs",
+        ]);
         assert_eq!(ran.stdout, "", "{ran:#?}");
     }
 }

@@ -52,17 +52,18 @@ async fn a_reply_of_just_what_stock_clients_accept_is_given_and_one_of_more_is_n
     let size = reply.encoded_len();
     assert!((REPLY - SLACK..=REPLY).contains(&size), "{size}");
 
-    create(&mut client, sample("one-more")).await;
     // The second time nothing is read for it.
-    for _ in 0..2 {
+    for (count, id) in [(22, "one-more"), (23, "two-more")] {
+        create(&mut client, sample(id)).await;
         let refused = get(&mut client).await.unwrap_err();
         assert_eq!(refused.code(), Code::ResourceExhausted);
         assert!(
-            refused.message().contains("22") && refused.message().contains("ListConsignments"),
+            refused.message().contains(&format!("{count} consignments"))
+                && refused.message().contains("ListConsignments"),
             "{refused:?}"
         );
     }
-    assert_eq!(all(&mut client).await.len(), 22);
+    assert_eq!(all(&mut client).await.len(), 23);
 }
 
 async fn get(client: &mut Client) -> Result<Response, Status> {
